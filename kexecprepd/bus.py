@@ -1,0 +1,267 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The one module that knows pydbus: objects on the system bus, without pydbus' hazards.
+
+pydbus 0.6 registers objects and emits their signals. What is different here, and why:
+
+- a table of methods made once, ready Variants as replies, and file descriptors in them:
+  pydbus inspects a signature and builds an array byte by byte on every call, and has no fds
+- errors go out under their own D-Bus names in clean text, and every call is answered: pydbus
+  logs a traceback for each, and a name or text that D-Bus does not allow brings no reply at all
+- the name is taken after the objects are there, and cannot be taken away: publish() lets any
+  other client replace the owner
+- a lost connection is told to the caller: GLib's default ends the process as if by SIGTERM
+- members that the XML calls privileged are for uid 0: the bus is asked for the caller's uid
+- method calls do not leak: PyGObject before 3.50 never drops a GDBusMethodInvocation, nor the
+  file descriptors that came with the call
+"""
+
+import inspect
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pydbus
+from gi.repository import Gio, GLib
+from pydbus.generic import signal as signal
+from pydbus.registration import ObjectRegistration, ObjectWrapper
+
+from .errors import AccessDenied, BusError, Failed
+
+PRIVILEGED = "org.freedesktop.systemd1.Privileged"
+"""Annotation of members that only uid 0 may use, as systemd's own interfaces have it."""
+
+TIMEOUT_MSEC = 25_000
+"""How long a call waits for its answer unless told otherwise; GDBus' own default."""
+
+_BUS_TIMEOUT_MSEC = 5_000
+_DO_NOT_QUEUE = 4
+_PRIMARY_OWNER = 1
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+
+log = logging.getLogger(__name__)
+
+
+class BusUnavailable(Exception):
+    """There is no bus, or the name on it is someone else's; the text says which."""
+
+
+class CallFailed(Exception):
+    """A method call brought an error: its D-Bus name in `name`, its words as the text."""
+
+    def __init__(self, name: str, message: str) -> None:
+        super().__init__(message)
+        self.name = name
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """A method's answer as a ready tuple Variant, and the fds that its handles index.
+
+    The fds stay the caller's of `Bus.export`'s object until sent, then they are closed.
+    """
+
+    body: Any
+    fds: tuple[int, ...] = ()
+
+
+class Bus:
+    """A connection to the system bus, found as GLib finds it (DBUS_SYSTEM_BUS_ADDRESS)."""
+
+    def __init__(self) -> None:
+        try:
+            self._bus = pydbus.SystemBus()
+        except GLib.Error as error:
+            raise BusUnavailable(f"the system bus cannot be reached: {error.message}") from error
+        self.connection = self._bus.con
+        self.connection.set_exit_on_close(False)
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Call back with a reason when the connection is gone; it does not come back."""
+
+        def closed(_connection: Any, _remote: bool, error: Any) -> None:
+            callback("the bus closed it" if error is None else error.message)
+
+        self.connection.connect("closed", closed)
+
+    def export(self, path: str, xml: str, implementation: object) -> None:
+        """Put an object on the bus: what `xml` declares, by methods and attributes so named.
+
+        A method returns a Reply or None, and raises BusError. Attributes are the properties'
+        values. `signal()` attributes send the signals, `PropertiesChanged` that of Properties.
+        """
+        interfaces = Gio.DBusNodeInfo.new_for_xml(xml).interfaces
+        wrapper = _Wrapper(implementation, interfaces, self._require_root)
+        ObjectRegistration(_Registrar(self.connection), path, interfaces, wrapper)
+
+    def own(self, name: str) -> None:
+        """Take a name for good: without a queue and without letting others replace us.
+
+        Raises BusUnavailable where someone has it, or the bus' policy does not allow it.
+        """
+        try:
+            arguments = GLib.Variant("(su)", (name, _DO_NOT_QUEUE))
+            (result,) = self._ask_bus("RequestName", arguments)
+        except CallFailed as error:
+            raise BusUnavailable(f"the name {name} cannot be owned: {error}") from error
+        if result != _PRIMARY_OWNER:
+            raise BusUnavailable(f"the name {name} is taken: another kexecprepd is running")
+
+    def call(
+        self, name: str, path: str, member: str, arguments: Any = None, timeout: int = TIMEOUT_MSEC
+    ) -> Any:
+        """Call `interface.Method` and return the reply's Variant. Raises CallFailed."""
+        interface, _, method = member.rpartition(".")
+        try:
+            return self.connection.call_sync(
+                name, path, interface, method, arguments, None, Gio.DBusCallFlags.NONE, timeout
+            )
+        except GLib.Error as error:
+            remote = Gio.DBusError.get_remote_error(error) or "org.freedesktop.DBus.Error.Failed"
+            Gio.DBusError.strip_remote_error(error)
+            raise CallFailed(remote, error.message) from error
+
+    def subscribe(
+        self, name: str, path: str, member: str, callback: Callable[[tuple[Any, ...]], None]
+    ) -> None:
+        """Call back with a signal's unpacked arguments whenever `name` sends it."""
+        interface, _, signal_name = member.rpartition(".")
+
+        def received(*arguments: Any) -> None:
+            callback(arguments[5].unpack())
+
+        flags = Gio.DBusSignalFlags.NONE
+        self.connection.signal_subscribe(name, interface, signal_name, path, None, flags, received)
+
+    def _ask_bus(self, method: str, arguments: Any) -> tuple[Any, ...]:
+        service = "org.freedesktop.DBus"
+        reply = self.call(
+            service, "/org/freedesktop/DBus", f"{service}.{method}", arguments, _BUS_TIMEOUT_MSEC
+        )
+        values: tuple[Any, ...] = reply.unpack()
+        return values
+
+    def _require_root(self, sender: str | None) -> None:
+        try:
+            (uid,) = self._ask_bus("GetConnectionUnixUser", GLib.Variant("(s)", (sender or "",)))
+        except CallFailed as error:
+            raise AccessDenied("The bus does not tell who is calling.") from error
+        if uid != 0:
+            raise AccessDenied("This is for root alone, as it tells physical addresses.")
+
+
+class _Registrar:
+    """Stands where pydbus expects a bus, and registers in the way that suits the GLib at hand."""
+
+    def __init__(self, connection: Any) -> None:
+        self.con = self
+        self._connection = connection
+
+    def register_object(self, path: str, interface: Any, on_call: Any, *_unused: None) -> int:
+        connection = self._connection
+        if hasattr(connection, "register_object_with_closures2"):  # GLib 2.84 and later
+            return int(connection.register_object_with_closures2(path, interface, on_call))
+        if inspect.isfunction(vars(Gio.DBusConnection).get("register_object")):  # PyGObject 3.50
+            return int(connection.register_object(path, interface, on_call))
+
+        def call_and_drop(*arguments: Any) -> None:
+            try:
+                on_call(*arguments)
+            finally:
+                arguments[-1]._unref()  # the reference that older PyGObjects never drop
+
+        return int(connection.register_object(path, interface, call_and_drop))
+
+    def unregister_object(self, registration: int) -> None:
+        self._connection.unregister_object(registration)
+
+    def emit_signal(self, *arguments: Any) -> None:
+        try:
+            self._connection.emit_signal(*arguments)
+        except GLib.Error as error:
+            if not error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED):
+                raise
+            # Nobody is there to hear it; on_lost() has been or will be called.
+
+
+class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
+    """pydbus' own, with the dispatch replaced."""
+
+    def __init__(
+        self, implementation: object, interfaces: Any, require_root: Callable[[str | None], None]
+    ) -> None:
+        super().__init__(implementation, interfaces)
+        self._require_root = require_root
+        members = [
+            (f"{interface.name}.{member.name}", member)
+            for interface in interfaces
+            for member in (*interface.methods, *interface.properties)
+        ]
+        self._privileged = {name for name, member in members if _is_privileged(member)}
+        self._methods: dict[str, Callable[..., Reply | None]] = {
+            name: getattr(implementation, member.name)
+            for name, member in members
+            if isinstance(member, Gio.DBusMethodInfo)
+        }
+
+    def call_method(
+        self,
+        _connection: Any,
+        sender: str | None,
+        _path: str,
+        interface: str,
+        method: str,
+        parameters: Any,
+        invocation: Any,
+    ) -> None:
+        try:
+            reply = self._answer(sender, interface, method, parameters)
+        except BusError as error:
+            invocation.return_dbus_error(error.name, _clean(str(error)))
+        except Exception:  # a bug of ours must not leave the caller waiting
+            log.exception("Internal error in %s.%s", interface, method)
+            failed = "Internal error: the journal of kexecprepd.service has the details."
+            invocation.return_dbus_error(Failed.name, failed)
+        else:
+            _send(reply, invocation)
+
+    def _answer(
+        self, sender: str | None, interface: str, method: str, parameters: Any
+    ) -> Reply | None:
+        arguments = parameters.unpack()
+        if interface == _PROPERTIES:
+            return self._properties(sender, method, arguments)
+        name = f"{interface}.{method}"
+        if name in self._privileged:
+            self._require_root(sender)
+        return self._methods[name](*arguments)
+
+    def _properties(self, sender: str | None, method: str, arguments: Any) -> Reply | None:
+        if method == "Get":
+            return Reply(GLib.Variant("(v)", (self.Get(*arguments),)))
+        if method == "GetAll":
+            return Reply(GLib.Variant("(a{sv})", (self.GetAll(*arguments),)))
+        if f"{arguments[0]}.{arguments[1]}" in self._privileged:
+            self._require_root(sender)
+        self.Set(*arguments)
+        return None
+
+
+def _send(reply: Reply | None, invocation: Any) -> None:
+    if reply is None:
+        invocation.return_value(None)
+    elif reply.fds:
+        # The list takes the fds over and closes them once they are sent.
+        fds = Gio.UnixFDList.new_from_array(list(reply.fds))
+        invocation.return_value_with_unix_fd_list(reply.body, fds)
+    else:
+        invocation.return_value(reply.body)
+
+
+def _is_privileged(member: Any) -> bool:
+    return any(a.key == PRIVILEGED and a.value == "true" for a in member.annotations or ())
+
+
+def _clean(text: str) -> str:
+    """Text that D-Bus carries: valid UTF-8 without NUL. Anything else would bring no reply."""
+    return text.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")

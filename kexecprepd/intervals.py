@@ -1,0 +1,53 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Arithmetic on address ranges; ends are inclusive, as in /sys/firmware/memmap."""
+
+from bisect import bisect_right
+from collections.abc import Callable, Iterable, Iterator
+from typing import NamedTuple, TypeVar
+
+Item = TypeVar("Item")
+
+
+class Interval(NamedTuple):
+    """Addresses from `start` to `end`, both inclusive."""
+
+    start: int
+    end: int
+
+
+def union(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
+    """The same addresses as ascending intervals that neither overlap nor touch. O(n log n)."""
+    merged: list[Interval] = []
+    for interval in sorted(intervals):
+        if interval.end < interval.start:
+            continue
+        if merged and interval.start <= merged[-1].end + 1:
+            merged[-1] = Interval(merged[-1].start, max(merged[-1].end, interval.end))
+        else:
+            merged.append(interval)
+    return tuple(merged)
+
+
+def covers(united: tuple[Interval, ...], wanted: Interval) -> bool:
+    """Whether one interval of a `union` holds all of `wanted`. O(log n)."""
+    at = bisect_right(united, wanted.start, key=lambda interval: interval.start) - 1
+    return at >= 0 and wanted.end <= united[at].end
+
+
+def touching(items: Iterable[Item], wanted: Interval, of: Callable[[Item], Interval]) -> list[Item]:
+    """The items that share an address with `wanted`."""
+    return [item for item in items if of(item).start <= wanted.end and wanted.start <= of(item).end]
+
+
+def overlapping_pairs(
+    items: Iterable[Item], of: Callable[[Item], Interval]
+) -> Iterator[tuple[Item, Item]]:
+    """Pairs of overlapping items, in ascending order; every item that overlaps one that begins
+    before it is in a pair with the one of those that reaches furthest. O(n log n), at most n pairs.
+    """
+    furthest: Item | None = None
+    for item in sorted(items, key=lambda item: of(item)):
+        if furthest is not None and of(item).start <= of(furthest).end:
+            yield furthest, item
+        if furthest is None or of(item).end > of(furthest).end:
+            furthest = item

@@ -1,0 +1,15 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where the daemon is found on the bus, and the XML that says what it offers there."""
+
+from importlib import resources
+
+BUS_NAME = "org.kexecprepd1"
+MANAGER_PATH = "/org/kexecprepd1"
+MANAGER = "org.kexecprepd1.Manager"
+LOG_CONTROL_PATH = "/org/freedesktop/LogControl1"
+LOG_CONTROL = "org.freedesktop.LogControl1"
+
+
+def interface_xml(interface: str) -> str:
+    """The introspection data of an interface, as `dbus/` has it."""
+    return (resources.files(__package__) / "interfaces" / f"{interface}.xml").read_text("utf-8")

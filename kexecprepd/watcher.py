@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Calls back once memory has been plugged or unplugged and that has settled.
+
+The kernel's events are hints and no more: one comes for each block of memory, before the memory
+map has its new entry (mm/memory_hotplug.c), and none is for the memory map itself. So a burst of
+them ends in one call, and a lost one in a call as well.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import Any
+
+import pyudev
+from gi.repository import GLib
+
+QUIET_MSEC = 500
+"""A burst is over when nothing came for so long."""
+
+LATEST_MSEC = 5_000
+"""A burst that goes on is looked at all the same, so often."""
+
+RECHECK_MSEC = 3_000
+"""When to look again after a burst that changed nothing yet: the entry comes after the event."""
+
+_BUFFER_BYTES = 1 << 20
+
+log = logging.getLogger(__name__)
+
+
+class MemoryWatcher:
+    """Watches udev's `memory` events from the moment it is made, so before the first reading."""
+
+    def __init__(self, settled: Callable[[], bool]) -> None:
+        """`settled` looks at sysfs, and says whether it found a change."""
+        self._settled = settled
+        self._quiet = _Timer()
+        self._latest = _Timer()
+        self._recheck = _Timer()
+        self._monitor: Any = None
+        self._source: int | None = None
+        self._start()
+
+    def look_again(self) -> None:
+        """Have `settled` called as if an event had come."""
+        self._quiet.start(QUIET_MSEC, self._look)
+        if not self._latest.running:
+            self._latest.start(LATEST_MSEC, self._look)
+
+    def stop(self) -> None:
+        """Watch no longer."""
+        for timer in (self._quiet, self._latest, self._recheck):
+            timer.stop()
+        if self._source is not None:
+            GLib.source_remove(self._source)
+        self._source = self._monitor = None
+
+    def _start(self) -> None:
+        try:
+            monitor = pyudev.Monitor.from_netlink(pyudev.Context())
+            monitor.filter_by("memory")
+            _enlarge_buffer(monitor)
+            monitor.start()
+        except OSError as error:
+            log.warning(
+                "Memory hotplug will not be noticed, as udev's events cannot be had (%s): "
+                "call Refresh() after it",
+                error.strerror,
+            )
+            return
+        self._monitor = monitor
+        conditions = GLib.IOCondition.IN | GLib.IOCondition.ERR | GLib.IOCondition.HUP
+        self._source = GLib.io_add_watch(
+            monitor.fileno(), GLib.PRIORITY_DEFAULT, conditions, self._wake
+        )
+
+    def _wake(self, _fd: int, condition: Any) -> bool:
+        """Take every event that waits; pyudev's own GLib glue takes one for each wake-up."""
+        try:
+            if condition & (GLib.IOCondition.ERR | GLib.IOCondition.HUP):
+                raise OSError("the socket reports an error")
+            while (device := self._monitor.poll(timeout=0)) is not None:
+                log.debug("Memory event %s of %s", device.action, device.sys_name)
+        except OSError as error:
+            # Most likely ENOBUFS: events were lost. The monitor is no good after that.
+            log.info("Memory events were lost (%s): reading everything again", error)
+            self._source = None  # by returning False
+            self._start()
+            self.look_again()
+            return False
+        self.look_again()
+        return True
+
+    def _look(self) -> None:
+        self._quiet.stop()
+        self._latest.stop()
+        self._recheck.stop()
+        if not self._settled():
+            self._recheck.start(RECHECK_MSEC, self._settle_late)
+
+    def _settle_late(self) -> None:
+        self._settled()
+
+
+def _enlarge_buffer(monitor: Any) -> None:
+    # Booting a machine with terabytes brings tens of thousands of events at once.
+    try:
+        monitor.set_receive_buffer_size(_BUFFER_BYTES)
+    except OSError as error:
+        # It takes CAP_NET_ADMIN, which the service does not have: an overflow is survived.
+        log.debug("The event buffer keeps its size: %s", error)
+
+
+class _Timer:
+    """One timeout of GLib's, started anew each time."""
+
+    def __init__(self) -> None:
+        self._source: int | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._source is not None
+
+    def start(self, msec: int, callback: Callable[[], None]) -> None:
+        self.stop()
+
+        def fire() -> bool:
+            self._source = None
+            callback()
+            return False
+
+        self._source = GLib.timeout_add(msec, fire)
+
+    def stop(self) -> None:
+        if self._source is not None:
+            GLib.source_remove(self._source)
+            self._source = None
