@@ -38,6 +38,7 @@ _BUS_TIMEOUT_MSEC = 5_000
 _DO_NOT_QUEUE = 4
 _PRIMARY_OWNER = 1
 _PROPERTIES = "org.freedesktop.DBus.Properties"
+_DBUS_ERROR = "org.freedesktop.DBus.Error"
 
 log = logging.getLogger(__name__)
 
@@ -117,9 +118,7 @@ class Bus:
                 name, path, interface, method, arguments, None, Gio.DBusCallFlags.NONE, timeout
             )
         except GLib.Error as error:
-            remote = Gio.DBusError.get_remote_error(error) or "org.freedesktop.DBus.Error.Failed"
-            Gio.DBusError.strip_remote_error(error)
-            raise CallFailed(remote, error.message) from error
+            raise _call_failed(error) from error
 
     def subscribe(
         self, name: str, path: str, member: str, callback: Callable[[tuple[Any, ...]], None]
@@ -148,6 +147,15 @@ class Bus:
             raise AccessDenied("The bus does not tell who is calling.") from error
         if uid != 0:
             raise AccessDenied("This is for root alone, as it tells physical addresses.")
+
+
+def _call_failed(error: Any) -> CallFailed:
+    remote = Gio.DBusError.get_remote_error(error)
+    if remote is None:  # GDBus' own: nobody answered
+        lost = error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED)
+        return CallFailed(f"{_DBUS_ERROR}.{'Disconnected' if lost else 'NoReply'}", error.message)
+    # GDBus puts the name before the text; strip_remote_error() does not work on PyGObject's copy.
+    return CallFailed(remote, error.message.removeprefix(f"GDBus.Error:{remote}: "))
 
 
 class _Registrar:

@@ -141,7 +141,7 @@ class Manager:
         try:
             handover = self._refresh()
         except UnstableError as error:
-            raise Failed(f"Sysfs could not be read: {error}; {error.hint}.") from error
+            raise Failed(f"Sysfs could not be read: {error}. {error.hint}") from error
         return Reply(GLib.Variant("(t)", (handover.generation,)))
 
     def Describe(self) -> Reply:

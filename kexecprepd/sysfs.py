@@ -92,7 +92,7 @@ def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapsh
         "sysfs-unstable",
         str(root / "sys/firmware"),
         f"no two of {passes} passes over it agreed",
-        "memory is being plugged or unplugged: ask again when that has settled",
+        "Memory is being plugged or unplugged: ask again when that has settled.",
     )
 
 
@@ -122,7 +122,7 @@ class _Tree:
         try:
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
-            hint = "give --root the directory that holds sys/, or mount sysfs"
+            hint = "Give --root the directory that holds sys/, or mount sysfs."
             raise ReadError("sysfs-missing", str(top), _words(error), hint) from error
         try:
             yield cls(top, fd)
@@ -133,7 +133,7 @@ class _Tree:
         return ReadError(code, str(self._top / path), problem, hint)
 
     def malformed(self, path: str, expected: str) -> ReadError:
-        hint = "this is not what the kernel writes: compare with the kernel's documentation"
+        hint = "This is not what the kernel writes: compare with the kernel's documentation."
         return self.error("sysfs-malformed", path, f"expected {expected}", hint)
 
     def is_directory(self, path: str) -> bool:
@@ -187,7 +187,7 @@ class _Tree:
         value = int(match[1], 16)
         if value > maximum:
             bits = maximum.bit_length()
-            hint = "this is not what the kernel writes: the tree is damaged"
+            hint = "This is not what the kernel writes: the tree is damaged."
             raise self.error("sysfs-malformed", path, f"the number exceeds {bits} bits", hint)
         return value
 
@@ -222,12 +222,12 @@ class _Tree:
 
     def _unreadable(self, path: str, error: OSError) -> ReadError:
         if isinstance(error, FileNotFoundError):
-            hint = "half a map is never used: if this persists, report it with the kernel's version"
+            hint = "Half a map is never used: if this persists, report it with the kernel's version."
             return self.error("sysfs-missing", path, "it is missing", hint)
         if isinstance(error, PermissionError):
-            hint = "run this as root, or with CAP_DAC_READ_SEARCH as the service does"
+            hint = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
             return self.error("sysfs-unreadable", path, "permission denied", hint)
-        hint = "if this persists, report it with the kernel's version"
+        hint = "If this persists, report it with the kernel's version."
         return self.error("sysfs-unreadable", path, _words(error), hint)
 
 
@@ -279,7 +279,7 @@ def _read_runtime_map(tree: _Tree) -> tuple[RuntimeRegion, ...]:
     for expected, number in enumerate(numbers):
         if number != expected:
             # The kernel numbers them without gaps and never removes one.
-            hint = "half a map is never used: if this persists, report it with the kernel's version"
+            hint = "Half a map is never used: if this persists, report it with the kernel's version."
             raise tree.error("sysfs-missing", f"{top}/{expected}", "it is missing", hint)
         entry = f"{top}/{number}"
         tree.require_names(entry, _RUNTIME_ATTRIBUTES)
@@ -373,6 +373,6 @@ def _proc_text(root: Path, name: str) -> str | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        hint = "make it readable, or leave it out of the tree"
+        hint = "Make it readable, or leave it out of the tree."
         path = str(root / "proc" / name)
         raise ReadError("sysfs-unreadable", path, _words(error), hint) from error

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""kexecprepctl's command line."""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+
+from .. import __version__
+from .exits import CtlError, Exit
+from .output import JSON_MODES
+
+_CODES = """exit codes:
+  0  all is well              4  the map is invalid
+  1  it could not be done     5  there is nothing to hand over
+  2  wrong usage              6  the daemon cannot be reached
+  3  degraded                 7  access denied
+"""
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status is one of `Exit`."""
+    options = _parser().parse_args(arguments)
+    try:
+        return _run(options)
+    except CtlError as error:
+        print(f"kexecprepctl: {error}", file=sys.stderr)
+        if error.hint:
+            print(f"  {error.hint}", file=sys.stderr)
+        return error.code
+    except BrokenPipeError:
+        # Whoever read our output has gone; keep Python from complaining about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return Exit.FAILED
+    except KeyboardInterrupt:
+        return Exit.FAILED
+
+
+def _run(options: argparse.Namespace) -> int:
+    # Late, so that --help and wrong usage do not wait for GLib.
+    from . import commands
+    from .watch import watch
+
+    run = {
+        "status": commands.status,
+        "map": commands.show_map,
+        "findings": commands.findings,
+        "dump": commands.dump,
+        "watch": watch,
+    }[options.command or "status"]
+    code = run(options)
+    sys.stdout.flush()
+    return code
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False)
+    common.add_argument(
+        "--json",
+        choices=JSON_MODES,
+        default=argparse.SUPPRESS,
+        help="print JSON: on one line, over many, or not at all (the default)",
+    )
+    common.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        default=argparse.SUPPRESS,
+        help="read sysfs below DIR where this program reads it itself",
+    )
+    parser = argparse.ArgumentParser(
+        prog="kexecprepctl",
+        description="Says whether EFI will survive a kexec here, and shows what would be "
+        "handed over.",
+        epilog=_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        parents=[common],
+    )
+    parser.set_defaults(json="off", root=Path("/"))
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    add = parser.add_subparsers(dest="command", metavar="COMMAND").add_parser
+    add("status", parents=[common], help="the state in words (this is the default)")
+    add("map", parents=[common], help="the runtime map beside the memory map (root)")
+    add("findings", parents=[common], help="what validation noticed, and what to do (root)")
+    dump = add("dump", parents=[common], help="write the image to a file (root)")
+    dump.add_argument("file", metavar="FILE", help="where to; - for standard output")
+    dump.add_argument(
+        "--force",
+        action="store_true",
+        help="pack it here from sysfs, without the daemon, even if it is invalid",
+    )
+    add("watch", parents=[common], help="print changes as they come")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,147 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Asks the daemon over D-Bus, and turns what can go wrong into words and exit codes."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from .. import errors
+from ..bus import Bus, BusUnavailable, CallFailed
+from ..findings import Finding, Severity
+from ..model import MemoryRange, RuntimeRegion
+from ..names import BUS_NAME, MANAGER, MANAGER_PATH
+from .exits import CtlError, Exit
+
+_DBUS_ERROR = "org.freedesktop.DBus.Error."
+
+_CODES = {
+    _DBUS_ERROR + "AccessDenied": Exit.DENIED,
+    errors.AccessDenied.name: Exit.DENIED,
+    errors.Invalid.name: Exit.INVALID,
+    errors.Unsupported.name: Exit.UNSUPPORTED,
+    **{
+        _DBUS_ERROR + name: Exit.UNREACHABLE
+        for name in (
+            "Disconnected",
+            "NameHasNoOwner",
+            "NoReply",
+            "NoServer",
+            "ServiceUnknown",
+            "TimedOut",
+            "Timeout",
+        )
+    },
+}
+
+# What the bus says where it, or systemd, could not start the daemon.
+_NOT_STARTED = (_DBUS_ERROR + "Spawn.", "org.freedesktop.systemd1.")
+
+_START_HINT = (
+    "Look at `systemctl status kexecprepd`, and start it with `systemctl start kexecprepd`."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A MapChanged signal."""
+
+    generation: int
+    sha256: str
+    changed: tuple[str, ...]
+
+
+class Client:
+    """The daemon's Manager object, seen from outside. Every call may raise CtlError."""
+
+    def __init__(self) -> None:
+        try:
+            self._bus = Bus()
+        except BusUnavailable as error:
+            sentence = f"The daemon cannot be asked: {error}."
+            hint = "This needs a running D-Bus system bus."
+            raise CtlError(Exit.UNREACHABLE, sentence, hint) from error
+
+    def properties(self) -> dict[str, Any]:
+        """All properties by their names."""
+        (text,) = self._call("Describe")
+        properties: dict[str, Any] = json.loads(text)
+        return properties
+
+    def image(self) -> tuple[bytes, dict[str, Any]]:
+        """The image and its `info`."""
+        reply = self._call_raw("GetSetupData")
+        return (
+            bytes(reply.get_child_value(0).get_data_as_bytes().get_data() or b""),
+            reply.get_child_value(1).unpack(),
+        )
+
+    def runtime_map(self) -> list[RuntimeRegion]:
+        """Every entry of the kernel's runtime map."""
+        (regions,) = self._call("GetRuntimeMap")
+        return [RuntimeRegion(*region) for region in regions]
+
+    def memory_map(self) -> list[MemoryRange]:
+        """Every entry of the firmware memory map, numbered in their order."""
+        (ranges,) = self._call("GetMemoryMap")
+        return [MemoryRange(number, *each) for number, each in enumerate(ranges)]
+
+    def findings(self) -> list[Finding]:
+        """What validation noticed, worst first."""
+        (findings,) = self._call("GetFindings")
+        return [
+            Finding(Severity(severity), code, message, details.pop("hint", ""), details)
+            for severity, code, message, details in findings
+        ]
+
+    def on_change(self, callback: Callable[[Change], None]) -> None:
+        """Call back for every MapChanged that the daemon sends."""
+
+        def received(arguments: tuple[Any, ...]) -> None:
+            generation, sha256, changed = arguments
+            callback(Change(generation, sha256, tuple(changed)))
+
+        self._bus.subscribe(BUS_NAME, MANAGER_PATH, f"{MANAGER}.MapChanged", received)
+
+    def on_owner(self, callback: Callable[[bool], None]) -> None:
+        """Call back with whether the daemon is there, whenever that changes."""
+
+        def received(arguments: tuple[Any, ...]) -> None:
+            name, _old, new = arguments
+            if name == BUS_NAME:
+                callback(bool(new))
+
+        service = "org.freedesktop.DBus"
+        self._bus.subscribe(
+            service, "/org/freedesktop/DBus", f"{service}.NameOwnerChanged", received
+        )
+
+    def on_lost(self, callback: Callable[[str], None]) -> None:
+        """Call back with a reason when the bus is gone."""
+        self._bus.on_lost(callback)
+
+    def _call(self, method: str) -> tuple[Any, ...]:
+        values: tuple[Any, ...] = self._call_raw(method).unpack()
+        return values
+
+    def _call_raw(self, method: str) -> Any:
+        try:
+            return self._bus.call(BUS_NAME, MANAGER_PATH, f"{MANAGER}.{method}")
+        except CallFailed as error:
+            raise _in_words(error) from error
+
+
+def _in_words(error: CallFailed) -> CtlError:
+    if error.name.startswith(_NOT_STARTED):
+        code = Exit.UNREACHABLE
+    else:
+        code = _CODES.get(error.name, Exit.FAILED)
+    if code is Exit.DENIED:
+        return CtlError(
+            code,
+            "Only root may ask for this: it tells physical addresses.",
+            "Use sudo, or `kexecprepctl status`, which everyone may.",
+        )
+    if code is Exit.UNREACHABLE:
+        return CtlError(code, f"The daemon cannot be reached: {error}", _START_HINT)
+    return CtlError(code, str(error))

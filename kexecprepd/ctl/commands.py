@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The commands that ask once and print: status, map, findings, dump."""
+
+import os
+import sys
+import tempfile
+from argparse import Namespace
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from ..assessment import Assessment, assess
+from ..findings import Detail, Severity
+from ..image import ImageError, compose, sha256
+from ..sysfs import ReadError, read_snapshot
+from . import map_view
+from .client import Client
+from .exits import CtlError, Exit
+from .output import coloured, plural, print_json
+
+
+def status(options: Namespace) -> Exit:
+    """The daemon's properties, in words."""
+    properties = Client().properties()
+    if options.json != "off":
+        print_json(properties, options.json)
+        return Exit.OK
+    since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
+    digest = properties["Sha256"]
+    regions = plural(properties["RegionCount"], "region")
+    counts = (
+        plural(properties["ErrorCount"], "error"),
+        plural(properties["WarningCount"], "warning"),
+    )
+    lines = {
+        "State": coloured(properties["State"]),
+        "Reason": properties["Reason"],
+        "Image": f"{regions}, sha256 {digest}" if digest else "none",
+        "Findings": ", ".join(counts),
+        "Generation": f"{properties['Generation']}, since {since:%a %Y-%m-%d %H:%M:%S %Z}",
+        "Boot ID": properties["BootID"],
+        "Daemon": f"kexecprepd {properties['Version']}",
+    }
+    for name, value in lines.items():
+        print(f"{name:>10}: {value}")
+    return Exit.OK
+
+
+def show_map(options: Namespace) -> Exit:
+    """The runtime map beside the memory map."""
+    client = Client()
+    regions, ranges = client.runtime_map(), client.memory_map()
+    if options.json != "off":
+        print_json(map_view.as_json(regions, ranges), options.json)
+    elif regions or ranges:
+        print(map_view.as_table(regions, ranges))
+        if not regions:
+            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
+    else:
+        _note("The kernel shows neither a runtime map nor a memory map.")
+    return Exit.OK
+
+
+def findings(options: Namespace) -> Exit:
+    """What validation noticed, with what to do and the numbers."""
+    found = Client().findings()
+    if options.json != "off":
+        print_json([asdict(finding) for finding in found], options.json)
+        return Exit.OK
+    if not found:
+        _note("Nothing was found.")
+    for finding in found:
+        print(f"{coloured(finding.severity)}: {finding.message} [{finding.code}]")
+        print(f"    {finding.hint}")
+        numbers = [f"{name}={_detail(name, value)}" for name, value in finding.details.items()]
+        if numbers:
+            print(f"    {', '.join(numbers)}")
+    return Exit.OK
+
+
+def dump(options: Namespace) -> Exit:
+    """The image into a file: the daemon's, or with --force one packed here and now."""
+    if options.file == "-" and options.json != "off":
+        sentence = "The image and JSON cannot both go to standard output."
+        raise CtlError(Exit.USAGE, sentence, "Name a file, or leave --json out.")
+    if options.file == "-" and sys.stdout.isatty():
+        sentence = "The image is binary, and will not be written to a terminal."
+        raise CtlError(Exit.USAGE, sentence, "Redirect standard output, or name a file.")
+    data, about = _packed_here(options.root) if options.force else _served()
+    if options.file == "-":
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+        return Exit.OK
+    _write(Path(options.file), data)
+    about = {"file": options.file, "size": len(data), **about}
+    if options.json != "off":
+        print_json(about, options.json)
+    else:
+        print(f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}")
+    return Exit.OK
+
+
+def _served() -> tuple[bytes, dict[str, Any]]:
+    data, info = Client().image()
+    return data, {name: info[name] for name in ("sha256", "generation", "state", "region-count")}
+
+
+def _packed_here(root: Path) -> tuple[bytes, dict[str, Any]]:
+    try:
+        snapshot = read_snapshot(root)
+    except ReadError as error:
+        denied = isinstance(error.__cause__, PermissionError)
+        code = Exit.DENIED if denied else Exit.FAILED
+        raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error
+    assessment = assess(snapshot)
+    regions = snapshot.runtime_regions
+    if not regions:
+        raise CtlError(Exit.UNSUPPORTED, assessment.reason, _hint(assessment))
+    try:
+        data = compose(snapshot).pack()
+    except ImageError as error:
+        raise CtlError(Exit.UNSUPPORTED, f"There is no image to pack: {error}.") from error
+    if not assessment.state.has_image:
+        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}")
+    for finding in assessment.findings:
+        if finding.severity is not Severity.INFO:
+            _note(f"{finding.severity}: {finding.message} [{finding.code}]")
+    about = {"sha256": sha256(data), "state": assessment.state, "region-count": len(regions)}
+    return data, about
+
+
+def _hint(assessment: Assessment) -> str:
+    return assessment.findings[0].hint if assessment.findings else ""
+
+
+def _write(path: Path, data: bytes) -> None:
+    """Write a file that only its owner may read; an old one stays whole until the new one is."""
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)  # a device or a pipe cannot be replaced
+            return
+        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with open(fd, "wb") as file:
+                file.write(data)
+            os.replace(name, path)
+        except OSError:
+            os.unlink(name)
+            raise
+    except OSError as error:
+        sentence = f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
+        raise CtlError(Exit.FAILED, sentence) from error
+
+
+def _detail(name: str, value: Detail) -> str:
+    counted = name.endswith(("region", "pages", "count", "number"))
+    return str(value) if counted or isinstance(value, str) else f"{value:#x}"
+
+
+def _note(sentence: str) -> None:
+    print(sentence, file=sys.stderr)

@@ -1,0 +1,26 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How kexecprepctl ends: its exit codes, and the error that carries one."""
+
+from enum import IntEnum
+
+
+class Exit(IntEnum):
+    """Exit codes, as kexecprepctl(1) documents them."""
+
+    OK = 0
+    FAILED = 1
+    USAGE = 2
+    DEGRADED = 3
+    INVALID = 4
+    UNSUPPORTED = 5
+    UNREACHABLE = 6
+    DENIED = 7
+
+
+class CtlError(Exception):
+    """Ends the program with `code`, one sentence on standard error, and what to do about it."""
+
+    def __init__(self, code: Exit, sentence: str, hint: str = "") -> None:
+        super().__init__(sentence)
+        self.code = code
+        self.hint = hint

@@ -1,0 +1,81 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The runtime map beside the memory map, as one table by physical address."""
+
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from ..efi import attribute_names, type_name
+from ..intervals import Interval, touching
+from ..model import MemoryRange, RuntimeRegion
+from .output import size, table
+
+_HEADING = ("START", "END", "SIZE", "MEMORY MAP", "REGION", "EFI TYPE", "MAPPED AT", "ATTRIBUTES")
+
+
+def as_table(regions: Sequence[RuntimeRegion], ranges: Sequence[MemoryRange]) -> str:
+    """One line for each range of the memory map, with the runtime regions in it beside.
+
+    What a region has outside every range gets a line of its own. A region that begins or ends
+    within a range has its own extent on its line.
+    """
+    rows: list[tuple[str, ...]] = []
+    for extent, name in _rows(regions, ranges):
+        inside = touching(regions, extent, _extent)
+        inside.sort(key=lambda region: region.phys_addr)
+        if not inside:
+            rows.append((*_span(extent), name, "", "", "", ""))
+        elif len(inside) == 1 and _extent(inside[0]) == extent:
+            rows.append((*_span(extent), name, *_cells(inside[0])))
+        else:
+            rows.append((*_span(extent), name, "", "", "", ""))
+            rows += [(*_span(_extent(region)), " -", *_cells(region)) for region in inside]
+    return table(_HEADING, rows, right=frozenset({2, 4}))
+
+
+def as_json(regions: Iterable[RuntimeRegion], ranges: Iterable[MemoryRange]) -> dict[str, Any]:
+    """Both maps, with names beside the numbers; a reader that has doubles alone needs those."""
+    return {
+        "runtime-map": [
+            {
+                "number": region.number,
+                "type": region.type,
+                "type-name": type_name(region.type),
+                "phys-addr": region.phys_addr,
+                "virt-addr": region.virt_addr,
+                "num-pages": region.num_pages,
+                "attribute": region.attribute,
+                "attribute-names": attribute_names(region.attribute),
+            }
+            for region in regions
+        ],
+        "memory-map": [{"start": r.start, "end": r.end, "type": r.type} for r in ranges],
+    }
+
+
+def _rows(
+    regions: Sequence[RuntimeRegion], ranges: Sequence[MemoryRange]
+) -> list[tuple[Interval, str]]:
+    listed = [(Interval(each.start, each.end), each.type) for each in ranges]
+    outside = [
+        (_extent(region), "(not listed)")
+        for region in regions
+        if not touching(listed, _extent(region), lambda row: row[0])
+    ]
+    return sorted(listed + outside)
+
+
+def _extent(region: RuntimeRegion) -> Interval:
+    return Interval(region.phys_addr, region.phys_end)
+
+
+def _span(extent: Interval) -> tuple[str, str, str]:
+    return f"{extent.start:#012x}", f"{extent.end:#012x}", size(extent.end - extent.start + 1)
+
+
+def _cells(region: RuntimeRegion) -> tuple[str, str, str, str]:
+    return (
+        str(region.number),
+        type_name(region.type),
+        f"{region.virt_addr:#018x}",
+        " ".join(attribute_names(region.attribute)),
+    )

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How things look on the screen: JSON as systemd's tools have it, tables, sizes and colours."""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+JSON_MODES = ("short", "pretty", "off")
+"""The values of --json."""
+
+_COLOURS = {"ready": "32", "degraded": "33", "invalid": "31", "unsupported": "90"}
+_COLOURS |= {"error": "31", "warning": "33", "info": "90"}
+
+
+def print_json(value: Any, mode: str) -> None:
+    """Print one JSON value: on one line for `short`, over many for `pretty`."""
+    pretty = mode == "pretty"
+    separators = None if pretty else (",", ":")
+    print(json.dumps(value, indent=8 if pretty else None, separators=separators), flush=True)
+
+
+def coloured(word: str) -> str:
+    """A state or severity in its colour, where standard output is a screen that wants colours."""
+    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
+    if plain or word not in _COLOURS or not sys.stdout.isatty():
+        return word
+    return f"\033[{_COLOURS[word]}m{word}\033[0m"
+
+
+def table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int]) -> str:
+    """Rows below a heading, in columns as wide as they need; the columns in `right` end flush."""
+    lines = [heading, *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(heading))]
+    return "\n".join(
+        "  ".join(
+            cell.rjust(width) if column in right else cell.ljust(width)
+            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+        ).rstrip()
+        for line in lines
+    )
+
+
+def size(count: int) -> str:
+    """A number of bytes as `ls -h` would have it: 4.0K, 640K, 1.5G."""
+    if count < 1024:
+        return f"{count}B"
+    value = float(count)
+    for unit in "KMGTPE":
+        value /= 1024
+        if value < 1024 or unit == "E":
+            return f"{value:.1f}{unit}" if value < 10 else f"{value:.0f}{unit}"
+    raise AssertionError("unreachable")
+
+
+def plural(count: int, noun: str) -> str:
+    """`1 region`, `2 regions`."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"

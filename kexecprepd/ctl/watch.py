@@ -1,0 +1,82 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command that stays: prints changes as they come, until it is interrupted."""
+
+import signal
+import sys
+from argparse import Namespace
+from datetime import datetime
+
+from gi.repository import GLib
+
+from .client import Change, Client
+from .exits import CtlError, Exit
+from .output import coloured, print_json
+
+
+def watch(options: Namespace) -> Exit:
+    """Print a line, or a JSON object, for each MapChanged."""
+    return _Watch(options.json).run()
+
+
+class _Watch:
+    def __init__(self, json_mode: str) -> None:
+        self._json = json_mode
+        self._loop = GLib.MainLoop()
+        self._failure: CtlError | None = None
+        self._client = Client()
+        self._client.on_lost(self._lost)
+        self._client.on_owner(self._owner)
+        self._client.on_change(self._change)
+
+    def run(self) -> Exit:
+        properties = self._client.properties()
+        self._note(f"Watching, from generation {properties['Generation']} on.")
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: GLib.timeout_add(0, self._loop.quit))
+        self._loop.run()
+        if self._failure is not None:
+            raise self._failure
+        return Exit.OK
+
+    def _change(self, change: Change) -> None:
+        try:
+            properties = self._client.properties()
+        except CtlError as error:  # it went away just now: what the signal said still counts
+            self._note(str(error))
+            properties = {"State": "unknown", "Reason": ""}
+        state = properties["State"]
+        try:
+            if self._json != "off":
+                print_json(
+                    {
+                        "generation": change.generation,
+                        "sha256": change.sha256,
+                        "changed": change.changed,
+                        "state": state,
+                        "reason": properties["Reason"],
+                    },
+                    self._json,
+                )
+            else:
+                what = ", ".join(change.changed) or "readability of sysfs"
+                digest = f"sha256 {change.sha256}" if change.sha256 else "no image"
+                print(
+                    f"{datetime.now():%H:%M:%S}  generation {change.generation}: {what} changed; "
+                    f"{coloured(state)}, {digest}",
+                    flush=True,
+                )
+        except BrokenPipeError:
+            self._loop.quit()
+
+    def _owner(self, there: bool) -> None:
+        if there:
+            self._note("The daemon is back.")
+        else:
+            self._note("The daemon has stopped; waiting for it.")
+
+    def _lost(self, reason: str) -> None:
+        self._failure = CtlError(Exit.UNREACHABLE, f"The connection to the bus is lost ({reason}).")
+        self._loop.quit()
+
+    def _note(self, sentence: str) -> None:
+        print(sentence, file=sys.stderr, flush=True)
