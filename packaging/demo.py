@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What packaging/run shows: the daemon at work on a bus of its own, and what loaders get."""
+
+import contextlib
+import hashlib
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+CHECKOUT = Path(__file__).parents[1]
+sys.path.insert(0, str(CHECKOUT))
+
+from tests.support.daemon import running  # noqa: E402
+from tests.support.private_bus import private_bus  # noqa: E402
+from tests.support.recordings import add_range, materialise  # noqa: E402
+
+RECORDING = "deb12-6.1-ovmf-q35-bgrt"
+MANAGER = "org.kexecprepd1 /org/kexecprepd1 org.kexecprepd1.Manager"
+CTL = "/usr/bin/python3 -m kexecprepd.ctl"
+WIDTH = 100
+
+
+def say(text: str) -> None:
+    """A paragraph for the reader."""
+    print(f"\n{text}", flush=True)
+
+
+def show(command: str, environment: dict[str, str], *, width: int | None = None) -> str:
+    """Run a command as a user would, and print it with its output; lines cut at `width`."""
+    shown = command.replace(CTL, "kexecprepctl")
+    print(f"\n$ {shown}", flush=True)
+    done = subprocess.run(
+        command, shell=True, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
+    )
+    for line in done.stdout.splitlines():
+        print(line if width is None or len(line) <= width else f"{line[:width]}...", flush=True)
+    if done.returncode:
+        raise SystemExit(f"The command ended with {done.returncode}: the words above say why.")
+    return done.stdout
+
+
+@contextlib.contextmanager
+def watching(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
+    """`kexecprepctl watch`, once it is listening."""
+    command = [*CTL.split(), "watch"]
+    with subprocess.Popen(
+        command,
+        env=environment,
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stderr is not None
+            print("\n$ kexecprepctl watch &")
+            print(process.stderr.readline(), end="", flush=True)
+            yield process
+        finally:
+            process.terminate()
+
+
+def real_machine() -> bool:
+    """Whether this machine has a runtime map of its own."""
+    return Path("/sys/firmware/efi/runtime-map").is_dir()
+
+
+def tree(top: Path) -> Path:
+    """The root that the daemon gets: the machine's own sysfs, or a recording of one."""
+    if not real_machine():
+        return materialise(RECORDING, top)
+    top.mkdir()
+    for name in ("sys", "proc"):
+        (top / name).symlink_to(f"/{name}")
+    return top
+
+
+def introduction() -> str:
+    """What the reader is about to see, and what is left behind."""
+    if real_machine():
+        return (
+            "This machine has EFI, and its kernel shows a runtime map: what follows is real.\n"
+            "The daemon runs from this checkout, on a bus of its own and with its cache in a\n"
+            "temporary folder. Nothing but Debian's packages is installed; it ends with this."
+        )
+    return (
+        "This machine has no EFI runtime map, so the daemon reads a recorded one: the sysfs of a\n"
+        "Debian 12 guest under OVMF with a graphics card. It runs from this checkout, on a bus of\n"
+        "its own; nothing but Debian's packages is installed."
+    )
+
+
+def main() -> None:
+    """Tell the story from sysfs to a loader's hands."""
+    say(introduction())
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="kexecprepd-run-")))
+        bus = stack.enter_context(private_bus(folder))
+        root = tree(folder / "root")
+        stack.enter_context(running(folder, root, bus.environment))
+        tell(bus.environment, root)
+    say("That was it; the daemon and its bus have been stopped.")
+
+
+def tell(environment: dict[str, str], root: Path) -> None:
+    """The chapters, one after the other."""
+    say("Will EFI survive a kexec here? Everyone may ask that.")
+    show(f"{CTL} status", environment)
+
+    say("A loader, as root, gets the bytes and what goes with them in one call:")
+    show(f"busctl call {MANAGER} GetSetupData", environment, width=WIDTH)
+
+    say("They are the bytes that the daemon vouches for, and can be placed as they are:")
+    reply = show(f"busctl --json=short call {MANAGER} GetSetupData", environment, width=WIDTH)
+    image = bytes(json.loads(reply)["data"][0])
+    print(f"-> {len(image)} bytes, sha256 {hashlib.sha256(image).hexdigest()}")
+    show(f"busctl get-property {MANAGER} Sha256 RegionCount", environment)
+
+    say(
+        "The firmware's regions beside the memory map. Nothing may be placed over the\n"
+        "boot-services ones, though they lie in System RAM: firmware tables are in them."
+    )
+    show(f"{CTL} map", environment)
+
+    if real_machine():
+        say("Memory that is plugged in would now be told to all who watch: kexecprepctl watch.")
+        return
+    say("Now 1 GiB of memory is plugged into the recorded machine, and MapChanged arrives:")
+    with watching(environment) as watch:
+        add_range(root, 0x1_0000_0000, 0x1_3FFF_FFFF, "System RAM")
+        show(f"busctl call {MANAGER} Refresh", environment)
+        assert watch.stdout is not None
+        print(f"\nfrom watch: {watch.stdout.readline()}", end="", flush=True)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("SYSTEMD_PAGER", "")
+    main()
