@@ -54,7 +54,7 @@ class Daemon:
         bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
         bus.own(BUS_NAME)
         # With the name comes the right to the cache: no second daemon gets this far.
-        self._service.store()
+        self._service.begin()
         if self._service.missed:
             self._manager.announce(self._service.missed)
         if self._service.unsettled:

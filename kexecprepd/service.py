@@ -32,34 +32,45 @@ class Service:
         """
         self._root = root
         reading = _read(root)
-        cached = _read_cache(root)
+        self.unsettled = isinstance(reading, UnstableError)
         self.missed: tuple[str, ...] = ()
         self.handover = handover.first(reading, boot_id, now())
-        if cached is not None:
-            self._go_on_from(cached)
-        _log_assessment(self.handover)
-        self.unsettled = isinstance(reading, UnstableError)
+        self._origin = (logging.INFO, "There is no cache yet")
+        try:
+            cached = cache.read(root)
+        except CacheError as error:
+            self._origin = (logging.WARNING, f"Discarded the cache: {error}")
+        else:
+            if cached is not None:
+                self._origin = self._go_on_from(cached)
 
-    def _go_on_from(self, cached: Cached) -> None:
+    def _go_on_from(self, cached: Cached) -> tuple[int, str]:
+        """Take over the count, and the time where nothing changed; what to log about it."""
         fresh = self.handover
         if cached.boot_id != fresh.boot_id:
-            log.info("Discarded the cache: it is of another boot")
-            return
+            return logging.INFO, "Discarded the cache: it is of another boot"
         self.missed = handover.changed(cached.parts, fresh.parts)
         if self.missed:
-            log.info("Discarded the cache: sysfs has changed since (%s)", ", ".join(self.missed))
+            parts = ", ".join(self.missed)
+            found = (logging.INFO, f"Discarded the cache: sysfs has changed since ({parts})")
         elif cached.mismatch is not None:
-            log.warning("Discarded the cache: %s", cached.mismatch)
+            found = (logging.WARNING, f"Discarded the cache: {cached.mismatch}")
         elif cached.sha256 != fresh.assessment.sha256:
-            log.info("Discarded the cache: its image is not what sysfs amounts to now")
+            found = (logging.INFO, "Discarded the cache: its image is not what sysfs amounts to")
         else:
-            log.info("Adopted the cache of generation %d", cached.generation)
             self.handover = handover.numbered(fresh, cached.generation, cached.taken)
-            return
+            return logging.INFO, f"Adopted the cache of generation {cached.generation}"
         self.handover = handover.numbered(fresh, cached.generation + 1, fresh.taken)
+        return found
 
-    def store(self) -> None:
-        """Write the cache. A failure is logged and no more: the bus still serves."""
+    def begin(self) -> None:
+        """Say what was found, and write it down. Only the owner of the bus name may do that."""
+        log.log(*self._origin)
+        _log_assessment(self.handover)
+        self._store()
+
+    def _store(self) -> None:
+        # A failure is no reason to stop: the bus still serves.
         try:
             cache.write(self._root, self.handover)
         except CacheError as error:
@@ -79,7 +90,7 @@ class Service:
         names = handover.changed(before.parts, self.handover.parts)
         log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
         _log_assessment(self.handover)
-        self.store()
+        self._store()
         changed(names)
         return True
 
@@ -89,17 +100,6 @@ def _read(root: Path) -> Snapshot | ReadError:
         return read_snapshot(root)
     except ReadError as error:
         return error
-
-
-def _read_cache(root: Path) -> Cached | None:
-    try:
-        cached = cache.read(root)
-    except CacheError as error:
-        log.warning("Discarded the cache: %s", error)
-        return None
-    if cached is None:
-        log.info("There is no cache yet")
-    return cached
 
 
 def _log_assessment(current: Handover) -> None:

@@ -222,7 +222,9 @@ class _Tree:
 
     def _unreadable(self, path: str, error: OSError) -> ReadError:
         if isinstance(error, FileNotFoundError):
-            hint = "Half a map is never used: if this persists, report it with the kernel's version."
+            hint = (
+                "Half a map is never used: if this persists, report it with the kernel's version."
+            )
             return self.error("sysfs-missing", path, "it is missing", hint)
         if isinstance(error, PermissionError):
             hint = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
@@ -279,7 +281,9 @@ def _read_runtime_map(tree: _Tree) -> tuple[RuntimeRegion, ...]:
     for expected, number in enumerate(numbers):
         if number != expected:
             # The kernel numbers them without gaps and never removes one.
-            hint = "Half a map is never used: if this persists, report it with the kernel's version."
+            hint = (
+                "Half a map is never used: if this persists, report it with the kernel's version."
+            )
             raise tree.error("sysfs-missing", f"{top}/{expected}", "it is missing", hint)
         entry = f"{top}/{number}"
         tree.require_names(entry, _RUNTIME_ATTRIBUTES)

@@ -54,43 +54,51 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parser() -> argparse.ArgumentParser:
-    common = argparse.ArgumentParser(add_help=False)
-    common.add_argument(
-        "--json",
-        choices=JSON_MODES,
-        default=argparse.SUPPRESS,
-        help="print JSON: on one line, over many, or not at all (the default)",
-    )
-    common.add_argument(
-        "--root",
-        type=Path,
-        metavar="DIR",
-        default=argparse.SUPPRESS,
-        help="read sysfs below DIR where this program reads it itself",
-    )
     parser = argparse.ArgumentParser(
         prog="kexecprepctl",
         description="Says whether EFI will survive a kexec here, and shows what would be "
         "handed over.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        parents=[common],
     )
-    parser.set_defaults(json="off", root=Path("/"))
+    _add_common(parser, json="off", root=Path("/"))
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    add = parser.add_subparsers(dest="command", metavar="COMMAND").add_parser
-    add("status", parents=[common], help="the state in words (this is the default)")
-    add("map", parents=[common], help="the runtime map beside the memory map (root)")
-    add("findings", parents=[common], help="what validation noticed, and what to do (root)")
-    dump = add("dump", parents=[common], help="write the image to a file (root)")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        command = commands.add_parser(name, help=summary)
+        # Without defaults of its own, or they would undo what stands before the command.
+        _add_common(command, json=argparse.SUPPRESS, root=argparse.SUPPRESS)
+        return command
+
+    add("status", "the state in words (this is the default)")
+    add("map", "the runtime map beside the memory map (root)")
+    add("findings", "what validation noticed, and what to do (root)")
+    dump = add("dump", "write the image to a file (root)")
     dump.add_argument("file", metavar="FILE", help="where to; - for standard output")
     dump.add_argument(
         "--force",
         action="store_true",
         help="pack it here from sysfs, without the daemon, even if it is invalid",
     )
-    add("watch", parents=[common], help="print changes as they come")
+    add("watch", "print changes as they come")
     return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) -> None:
+    parser.add_argument(
+        "--json",
+        choices=JSON_MODES,
+        default=json,
+        help="print JSON: on one line, over many, or not at all (the default)",
+    )
+    parser.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        default=root,
+        help="read sysfs below DIR where this program reads it itself",
+    )
 
 
 if __name__ == "__main__":

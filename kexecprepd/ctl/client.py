@@ -144,4 +144,5 @@ def _in_words(error: CallFailed) -> CtlError:
         )
     if code is Exit.UNREACHABLE:
         return CtlError(code, f"The daemon cannot be reached: {error}", _START_HINT)
-    return CtlError(code, str(error))
+    hint = "`kexecprepctl findings` says where, and what to do." if code is Exit.INVALID else ""
+    return CtlError(code, str(error), hint)
