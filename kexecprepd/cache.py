@@ -70,6 +70,7 @@ def write(root: Path, handover: Handover) -> None:
 
 def _replace(directory: Path, handover: Handover) -> None:
     data = handover.assessment.image
+    previous = _target(directory)
     new = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=directory))
     try:
         if data is not None:
@@ -82,11 +83,22 @@ def _replace(directory: Path, handover: Handover) -> None:
     except OSError:
         shutil.rmtree(new, ignore_errors=True)
         raise
+    # A reader that has just followed the old link still finds its files, unless they are
+    # what must not be handed over any more.
+    keep = {new.name, previous}
     if data is None:
+        keep.discard(previous)
         (directory / IMAGE).unlink(missing_ok=True)
     for old in directory.glob(_PREFIX + "*"):
-        if old.name != new.name:
+        if old.name not in keep:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _target(directory: Path) -> str:
+    try:
+        return os.readlink(directory / _CURRENT)
+    except OSError:
+        return ""  # there is none yet, or something that is no link
 
 
 def _write_file(path: Path, content: bytes) -> None:

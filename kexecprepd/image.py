@@ -143,7 +143,7 @@ def efi_info(snapshot: Snapshot, image_address: int | None = None) -> bytes:
     Source: struct efi_info in arch/x86/include/uapi/asm/bootparam.h.
     """
     params = snapshot.boot_params
-    if params is None:
+    if params is None or params.efi_signature != SIGNATURE_64:
         return bytes(_EFI_INFO.size)
     memmap = 0 if image_address is None else image_address + DESCRIPTORS_OFFSET
     return _EFI_INFO.pack(

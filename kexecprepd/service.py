@@ -57,6 +57,8 @@ class Service:
             found = (logging.WARNING, f"Discarded the cache: {cached.mismatch}")
         elif cached.sha256 != fresh.assessment.sha256:
             found = (logging.INFO, "Discarded the cache: its image is not what sysfs amounts to")
+        elif cached.document.get("reason") != fresh.assessment.reason:
+            found = (logging.INFO, "Discarded the cache: sysfs is judged otherwise now")
         else:
             self.handover = handover.numbered(fresh, cached.generation, cached.taken)
             return logging.INFO, f"Adopted the cache of generation {cached.generation}"

@@ -39,17 +39,13 @@ def unsupported(snapshot: Snapshot) -> Finding | None:
         )
     if snapshot.runtime_map is None:
         return _no_runtime_map(snapshot.kernel)
-    regions = snapshot.runtime_regions
-    if not regions:
+    if not snapshot.runtime_regions:
         return _finding(
             "no-runtime-regions",
             "The kernel's runtime map holds no region with the RUNTIME attribute.",
             "Report this to the machine's vendor: its firmware has no runtime services to keep.",
         )
-    if has_old_map(snapshot.kernel.cmdline) or all(
-        region.virt_addr >= KERNEL_HALF and not VA_END <= region.virt_addr < VA_START
-        for region in regions
-    ):
+    if _has_old_map(snapshot):
         return _finding(
             "efi-old-map",
             "The kernel mapped EFI outside the x86-64 EFI window (efi=old_map), "
@@ -74,7 +70,7 @@ def _no_runtime_map(kernel: KernelTraits) -> Finding:
             f"The kernel was booted with {option}, which switches the EFI runtime services off.",
             f"Remove {option} from the kernel's command line.",
         )
-    if kernel.realtime:
+    if kernel.realtime and "runtime" not in _efi_options(kernel.cmdline or ""):
         return _finding(
             "realtime-kernel",
             "This is a real-time kernel, which leaves the EFI runtime services off.",
@@ -95,29 +91,38 @@ def _no_runtime_map(kernel: KernelTraits) -> Finding:
     )
 
 
+def runtime_off_option(cmdline: str | None) -> str | None:
+    """The command-line option that switches the runtime services off: noefi or efi=noruntime.
+
+    The kernel takes the words in turn, and efi=runtime takes either back: parse_efi_cmdline() in
+    drivers/firmware/efi/efi.c.
+    """
+    off = None
+    for word in (cmdline or "").split():
+        if word == "noefi":
+            off = "noefi"
+        elif word.startswith("efi="):
+            options = _efi_options(word)
+            if "noruntime" in options:
+                off = off or "efi=noruntime"
+            if "runtime" in options:
+                off = None
+    return off
+
+
 def _efi_options(cmdline: str) -> list[str]:
     """The values of every efi= on a kernel command line, in their order."""
     words = (word.partition("=") for word in cmdline.split())
     return [option for name, _, value in words if name == "efi" for option in value.split(",")]
 
 
-def runtime_off_option(cmdline: str | None) -> str | None:
-    """The command-line option that switches the runtime services off: noefi or efi=noruntime."""
-    if cmdline is None:
-        return None
-    off = "noefi" if "noefi" in cmdline.split() else None
-    for option in _efi_options(cmdline):
-        # The kernel acts on each in turn: efi=runtime takes both others back.
-        if option == "noruntime":
-            off = off or "efi=noruntime"
-        elif option == "runtime":
-            off = None
-    return off
-
-
-def has_old_map(cmdline: str | None) -> bool:
-    """Whether efi=old_map is on the command line."""
-    return cmdline is not None and "old_map" in _efi_options(cmdline)
+def _has_old_map(snapshot: Snapshot) -> bool:
+    """Whether the addresses are those of efi=old_map; kernels since 5.15 ignore the option."""
+    regions = snapshot.runtime_regions
+    if any(VA_END <= region.virt_addr < VA_START for region in regions):
+        return False
+    asked_for = "old_map" in _efi_options(snapshot.kernel.cmdline or "")
+    return asked_for or all(region.virt_addr >= KERNEL_HALF for region in regions)
 
 
 def _finding(code: str, message: str, hint: str) -> Finding:

@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Stands where systemd is: the socket that sd_notify(3) writes to, with every message kept."""
+
+import socket
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+DEADLINE = 30.0
+"""Seconds after which something that should have come counts as missing."""
+
+_MARK = b"mark"
+_END = b"end"
+
+
+class NotifySocket:
+    """What the service said, one datagram after the other: `messages`, as far as they came.
+
+    Like systemd, it reads all the time: the kernel keeps ten, and the eleventh makes the service
+    wait.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.messages: list[str] = []
+        self._marks = 0
+        self._looked_at = 0
+        self._arrived = threading.Condition()
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC)
+        self._socket.bind(str(path))
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def close(self) -> None:
+        self._send(_END)
+        self._reader.join()
+        self._socket.close()
+        self.path.unlink()
+
+    def drain(self) -> list[str]:
+        """Everything that had been sent up to now."""
+        with self._arrived:
+            before = self._marks
+        self._send(_MARK)
+        with self._arrived:
+            assert self._arrived.wait_for(lambda: self._marks > before, DEADLINE)
+        return self.messages
+
+    def wait_for_new(self, deadline: float = DEADLINE) -> str:
+        """The next message of any kind that is sent from now on."""
+        self._looked_at = len(self.drain())
+        return self.wait_for("", deadline)
+
+    def wait_for(self, line: str, deadline: float = DEADLINE) -> str:
+        """The next message with a line that begins so; a message is found once."""
+
+        def found() -> str | None:
+            while self._looked_at < len(self.messages):
+                message = self.messages[self._looked_at]
+                self._looked_at += 1
+                if any(each.startswith(line) for each in message.split("\n")):
+                    return message
+            return None
+
+        with self._arrived:
+            message = self._arrived.wait_for(found, deadline)
+            if message is None:
+                raise TimeoutError(f"no {line!r} within {deadline} s, but {self.messages}")
+            return message
+
+    def _send(self, mark: bytes) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
+            sender.sendto(mark, str(self.path))
+
+    def _read(self) -> None:
+        while (data := self._socket.recv(65536)) != _END:
+            with self._arrived:
+                if data == _MARK:
+                    self._marks += 1
+                else:
+                    self.messages.append(data.decode())
+                self._arrived.notify_all()
+
+
+@contextmanager
+def notify_socket(directory: Path) -> Iterator[NotifySocket]:
+    """A socket in `directory`, there until the end of the block."""
+    listener = NotifySocket(directory / "notify")
+    try:
+        yield listener
+    finally:
+        listener.close()

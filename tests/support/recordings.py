@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Trees to read in place of /: recorded ones, ones of published machines, and damage done to them.
+
+Paths are relative to the tree's top: `sys/firmware/efi/systab`, `proc/cmdline`. Every edit is one
+rename, so that a daemon that watches the tree never meets half of it.
+"""
+
+import base64
+import json
+import os
+import shutil
+import stat
+import struct
+import tempfile
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+DATA = Path(__file__).parents[1] / "data"
+
+BOOT_ID = "0f6ab6d0-5b1d-4c5e-9a3e-7f2c1d8e4b90"
+"""The boot id of every tree that has a proc/."""
+
+FIRST_KERNEL = "deb12-6.1-ovmf-q35-6g"
+FIRST_KERNEL_1G = "deb12-6.1-ovmf-q35-1g"
+BGRT = "deb12-6.1-ovmf-q35-bgrt"
+BGRT_KEXEC_FILE = "deb12-6.1-ovmf-q35-bgrt-kexec-file"
+EFI_DEBUG = "deb12-6.1-ovmf-q35-efidebug"
+KEXEC_FILE = "deb12-6.1-ovmf-q35-kexec-file"
+KEXEC_SYSCALL = "deb12-6.1-ovmf-q35-kexec-syscall"
+NO_RUNTIME = "deb12-6.1-ovmf-q35-noruntime"
+MIXED_MODE = "deb12-6.1-ovmf32-mixed"
+
+HEALTHY = (
+    FIRST_KERNEL,
+    FIRST_KERNEL_1G,
+    BGRT,
+    BGRT_KEXEC_FILE,
+    EFI_DEBUG,
+    KEXEC_FILE,
+    KEXEC_SYSCALL,
+)
+"""The recordings that have something to hand over."""
+
+MACHINES = tuple(sorted(path.stem for path in (DATA / "machines").glob("*.json")))
+"""Every published machine, `partial-` and `neg-` ones among them."""
+
+EFI = "sys/firmware/efi"
+RUNTIME_MAP = f"{EFI}/runtime-map"
+MEMMAP = "sys/firmware/memmap"
+BOOT_PARAMS = "sys/kernel/boot_params/data"
+
+RUNTIME_DATA = 6
+ATTRIBUTES = ("type", "phys_addr", "virt_addr", "num_pages", "attribute")
+
+_VA_START = 0xFFFF_FFFF_0000_0000
+_2_MIB = 2 << 20
+
+
+def materialise(name: str, top: Path, cmdline: bool = True) -> Path:
+    """Write a recording below `top`; with `cmdline` also the proc/ that belongs to it."""
+    meta, files = _recording(name)
+    for directory in {(top / path).parent for path, _, _ in files}:
+        directory.mkdir(parents=True, exist_ok=True)
+    for path, content, mode in files:
+        (top / path).write_bytes(content)
+        (top / path).chmod(mode)
+    if cmdline:
+        write(top, "proc/cmdline", meta["cmdline"] + "\n")
+        write(top, "proc/version", f"Linux version {meta['uname']}\n")
+        write(top, "proc/sys/kernel/random/boot_id", BOOT_ID + "\n")
+    return top
+
+
+@cache
+def _recording(name: str) -> tuple[dict[str, Any], tuple[tuple[str, bytes, int], ...]]:
+    """A recording's `_meta`, and path, content and mode of each file."""
+    recording = json.loads((DATA / "recordings" / f"{name}.json").read_text())
+    meta = recording.pop("_meta")
+    return meta, tuple(
+        (f"sys/{path}", base64.b64decode(file["base64"]), int(file["mode"], 8))
+        for path, file in recording.items()
+    )
+
+
+def machine(name: str) -> dict[str, Any]:
+    """What was published of a machine."""
+    content: dict[str, Any] = json.loads((DATA / "machines" / f"{name}.json").read_text())
+    return content
+
+
+def materialise_machine(name: str, top: Path, efi_debug: bool = False) -> Path:
+    """Write a published machine below `top`, without proc/.
+
+    The memory map and the runtime map are the machine's (with `efi_debug` the longer runtime map
+    that efi=debug showed on it). Made up are: the files efi/* and boot_params/data, whose tables
+    lie in the first region of RuntimeServicesData (in the first of all where there is none), and
+    virtual addresses where none were published, which are assigned as the kernel does.
+    """
+    published = machine(name)
+    bits = "32" if published.get("mixed_mode") else "64"
+    regions = published["runtime_map_efi_debug" if efi_debug else "runtime_map"]
+    next_virt = _VA_START
+    for region in regions:
+        if region["virt_addr"] is None:
+            next_virt = _assign(next_virt, _number(region["phys_addr"]), region["num_pages"])
+            region["virt_addr"] = next_virt
+        add_region(top, **{key: _number(region[key]) for key in ATTRIBUTES})
+    (top / MEMMAP).mkdir(parents=True)
+    for entry in published["memmap"]:
+        add_range(top, _number(entry["start"]), _number(entry["end"]), entry["type"])
+
+    data = [region for region in regions if region["type"] == RUNTIME_DATA]
+    tables = _number((data or regions)[0]["phys_addr"])
+    write(top, f"{EFI}/fw_platform_size", f"{bits}\n")
+    write(top, f"{EFI}/fw_vendor", f"{tables + 0x10:#x}\n")
+    write(top, f"{EFI}/runtime", f"{tables + 0x20:#x}\n")
+    write(top, f"{EFI}/config_table", f"{tables + 0x30:#x}\n")
+    systab = f"ACPI20={tables + 0x40:#x}\nSMBIOS={tables + 0x50:#x}\n"
+    write(top, f"{EFI}/systab", systab, 0o400)
+    low, high = tables & 0xFFFF_FFFF, tables >> 32
+    efi_info = struct.pack("<4s7I", b"EL" + bits.encode(), low, 48, 1, 0x1000, 48 * 99, high, 0)
+    write(top, BOOT_PARAMS, efi_info.rjust(0x1C0 + 32, b"\0").ljust(4096, b"\0"))
+    return top
+
+
+def _assign(below: int, phys_addr: int, num_pages: int) -> int:
+    """The highest virtual address below another that keeps the offset within 2 MiB."""
+    virt = below - num_pages * 4096
+    return virt - (virt - phys_addr) % _2_MIB
+
+
+def _number(value: str | int) -> int:
+    return value if isinstance(value, int) else int(value, 16)
+
+
+def write(root: Path, path: str, content: str | bytes, mode: int | None = None) -> None:
+    """Make or replace a file; it keeps its mode unless another is given."""
+    target = root / path
+    target.parent.mkdir(parents=True, exist_ok=True)
+    if mode is None:
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else 0o444
+    fd, new = tempfile.mkstemp(dir=root)
+    with open(fd, "wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        os.fchmod(file.fileno(), mode)
+    os.replace(new, target)
+
+
+def patch(root: Path, path: str, offset: int, content: bytes) -> None:
+    """Overwrite bytes within a file."""
+    old = (root / path).read_bytes()
+    write(root, path, old[:offset] + content + old[offset + len(content) :])
+
+
+def remove(root: Path, path: str) -> None:
+    """Take away a file, or a directory with all that is in it."""
+    attic = Path(tempfile.mkdtemp(dir=root))
+    (root / path).rename(attic / "removed")
+    shutil.rmtree(attic)
+
+
+def set_region(root: Path, number: int, **attributes: int) -> None:
+    """Change attributes of a runtime region."""
+    for name, value in attributes.items():
+        assert name in ATTRIBUTES
+        write(root, f"{RUNTIME_MAP}/{number}/{name}", f"{value:#x}\n")
+
+
+def add_region(
+    root: Path, *, type: int, phys_addr: int, virt_addr: int, num_pages: int, attribute: int
+) -> int:
+    """Add a runtime region after the last one; its number."""
+    values = (type, phys_addr, virt_addr, num_pages, attribute)
+    texts = {name: f"{value:#x}\n" for name, value in zip(ATTRIBUTES, values, strict=True)}
+    return _add_directory(root, RUNTIME_MAP, texts, 0o400)
+
+
+def add_range(root: Path, start: int, end: int, type: str) -> int:
+    """Plug a memory range in, as memory hotplug would; `end` is inclusive. Its number."""
+    texts = {"start": f"{start:#x}\n", "end": f"{end:#x}\n", "type": f"{type}\n"}
+    return _add_directory(root, MEMMAP, texts, 0o444)
+
+
+def _add_directory(root: Path, top: str, files: dict[str, str], mode: int) -> int:
+    (root / top).mkdir(parents=True, exist_ok=True)
+    number = max((int(entry.name) for entry in (root / top).iterdir()), default=-1) + 1
+    new = Path(tempfile.mkdtemp(dir=root))
+    new.chmod(0o755)
+    for name, text in files.items():
+        (new / name).write_text(text)
+        (new / name).chmod(mode)
+    new.rename(root / top / str(number))
+    return number

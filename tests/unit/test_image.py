@@ -1,0 +1,320 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The image: byte for byte what real loaders hand over, and the same in every kernel."""
+
+import hashlib
+import struct
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+
+from kexecprepd.assessment import assess
+from kexecprepd.image import (
+    ImageError,
+    acpi_rsdp,
+    compose,
+    efi_info,
+    excluded_ranges,
+    physical_runtime,
+    sha256,
+    unpack,
+)
+from kexecprepd.model import Snapshot
+from kexecprepd.sysfs import read_snapshot
+from tests.support import recordings
+from tests.support.recordings import (
+    BOOT_PARAMS,
+    DATA,
+    EFI,
+    EFI_DEBUG,
+    FIRST_KERNEL,
+    FIRST_KERNEL_1G,
+    KEXEC_FILE,
+    KEXEC_SYSCALL,
+    materialise,
+    materialise_machine,
+    patch,
+    remove,
+    set_region,
+    write,
+)
+
+SETUP_EFI = 4
+
+
+class Decoded(NamedTuple):
+    """An image as a loader's own decoder sees it."""
+
+    header: tuple[int, int, int]
+    tables: tuple[int, ...]
+    reserved: bytes
+    descriptors: list[tuple[int, ...]]
+
+
+def decode(image: bytes) -> Decoded:
+    """Written from the layout in the manual, with nothing of kexecprepd."""
+    assert (len(image) - 112) % 40 == 0
+    return Decoded(
+        header=struct.unpack_from("<QII", image, 0),
+        tables=struct.unpack_from("<QQQQ", image, 16),
+        reserved=image[48:112],
+        descriptors=[struct.unpack_from("<IIQQQQ", image, at) for at in range(112, len(image), 40)],
+    )
+
+
+def image_of(root: Path) -> bytes:
+    image = assess(read_snapshot(root)).image
+    assert image is not None
+    return image
+
+
+def handed_over(snapshot: Snapshot) -> bytes:
+    """The SETUP_EFI payload that the loader of a second kernel gave it."""
+    (payload,) = [node.payload for node in snapshot.setup_data if node.type == SETUP_EFI]
+    return payload
+
+
+def test_the_payload_is_the_one_that_kexec_tools_handed_over(tmp_path: Path) -> None:
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+
+    assert image_of(root)[16:112] == handed_over(read_snapshot(root))
+
+
+@pytest.mark.parametrize("name", [KEXEC_FILE, recordings.BGRT_KEXEC_FILE])
+def test_the_payload_is_the_one_that_the_kernels_loader_handed_over(
+    name: str, tmp_path: Path
+) -> None:
+    root = materialise(name, tmp_path)
+    handed = handed_over(read_snapshot(root))
+    image = image_of(root)
+
+    # Since Linux 5.7 the kernel's loader leaves `runtime` 0.
+    assert handed[8:16] == bytes(8)
+    assert image[16:24] + image[32:112] == handed[:8] + handed[16:]
+
+
+def test_the_whole_image_is_the_golden_one(tmp_path: Path) -> None:
+    golden = bytes.fromhex((DATA / "golden-kexec-syscall.hex").read_text())
+
+    assert image_of(materialise(KEXEC_SYSCALL, tmp_path)) == golden
+
+
+@pytest.mark.parametrize("name", recordings.HEALTHY)
+def test_an_independent_decoder_finds_what_sysfs_shows(name: str, tmp_path: Path) -> None:
+    root = materialise(name, tmp_path)
+
+    def shown(path: str) -> int:
+        return int((root / EFI / path).read_text(), 16)
+
+    entries = sorted(
+        (
+            tuple(shown(f"runtime-map/{entry.name}/{name}") for name in recordings.ATTRIBUTES)
+            for entry in (root / recordings.RUNTIME_MAP).iterdir()
+        ),
+        key=lambda entry: entry[1],
+    )
+    decoded = decode(image_of(root))
+
+    assert decoded.header == (0, SETUP_EFI, 96)
+    fw_vendor, runtime, tables, smbios = decoded.tables
+    assert (fw_vendor, tables) == (shown("fw_vendor"), shown("config_table"))
+    # This firmware keeps the runtime services table 256 bytes below the other one.
+    assert runtime == tables - 0x100
+    assert f"SMBIOS={smbios:#x}\n" in (root / EFI / "systab").read_text()
+    assert decoded.reserved == bytes(64)
+    expected = [(entry[0], 0, *entry[1:]) for entry in entries if entry[4] >> 63]
+    assert decoded.descriptors == expected
+
+
+def test_the_order_that_a_loader_left_makes_no_difference(tmp_path: Path) -> None:
+    # Two kexecs of the same machine: kexec-tools scrambled the order, the kernel kept it.
+    syscall = materialise(KEXEC_SYSCALL, tmp_path / "syscall")
+    file = materialise(KEXEC_FILE, tmp_path / "file")
+
+    assert read_snapshot(syscall).runtime_map != read_snapshot(file).runtime_map
+    assert image_of(syscall) == image_of(file)
+
+
+def test_the_image_is_the_same_in_the_kernel_that_kexec_starts(tmp_path: Path) -> None:
+    first = image_of(materialise(FIRST_KERNEL, tmp_path / "first"))
+    second = materialise(FIRST_KERNEL, tmp_path / "second")
+    regions = read_snapshot(second).runtime_map
+    assert regions is not None
+    for number, old in enumerate((5, 3, 1, 4, 2, 0)):
+        values = {name: getattr(regions[old], name) for name in recordings.ATTRIBUTES}
+        set_region(second, number, **values)
+    # The firmware has converted the pointer in its system table.
+    write(second, f"{EFI}/runtime", "0xfffffffeff1ebb98\n")
+
+    assert image_of(second) == first
+
+
+def test_efi_debug_adds_nothing_to_the_image(tmp_path: Path) -> None:
+    plain = materialise(FIRST_KERNEL_1G, tmp_path / "plain")
+    debug = materialise(EFI_DEBUG, tmp_path / "debug")
+
+    assert len(read_snapshot(debug).runtime_map or ()) == 104
+    assert image_of(debug) == image_of(plain)
+
+
+@pytest.mark.parametrize("name", ["asus-ux391fa-first-kernel", "intel-brickland-4s"])
+def test_efi_debug_on_a_real_machine_leaves_the_same_memory(name: str, tmp_path: Path) -> None:
+    plain = decode(image_of(materialise_machine(name, tmp_path / "plain")))
+    debug = decode(image_of(materialise_machine(name, tmp_path / "debug", efi_debug=True)))
+
+    def physical(decoded: Decoded) -> list[tuple[int, ...]]:
+        return [(type, phys, pages) for type, _, phys, _, pages, _ in decoded.descriptors]
+
+    assert physical(plain) == physical(debug)
+
+
+def test_boot_services_regions_that_the_kernel_kept_stay_in_the_image(tmp_path: Path) -> None:
+    decoded = decode(image_of(materialise(recordings.BGRT, tmp_path)))
+
+    assert [descriptor[0] for descriptor in decoded.descriptors] == [3, 4, 4, 6, 6, 5, 6, 11]
+
+
+def test_descriptors_ascend_by_physical_address_and_their_padding_is_zero(tree: Path) -> None:
+    descriptors = decode(image_of(tree)).descriptors
+
+    addresses = [descriptor[2] for descriptor in descriptors]
+    assert addresses == sorted(addresses)
+    assert {descriptor[1] for descriptor in descriptors} == {0}
+
+
+def test_without_an_smbios_line_the_entry_point_is_all_ones(tree: Path) -> None:
+    write(tree, f"{EFI}/systab", "ACPI20=0x7f77d014\nSMBIOS3=0x7f520000\n")
+
+    assert decode(image_of(tree)).tables[3] == 0xFFFF_FFFF_FFFF_FFFF
+
+
+def test_a_runtime_table_that_no_region_maps_is_told_as_not_there(tree: Path) -> None:
+    write(tree, f"{EFI}/runtime", "0xffffffff00001000\n")
+
+    assert decode(image_of(tree)).tables[1] == 0
+
+
+@pytest.mark.parametrize(
+    ("shown", "physical"),
+    [
+        (0x7F5E_BB98, 0x7F5E_BB98),
+        (0xFFFF_FFFE_FF0E_C000, 0x7F4E_C000),
+        (0xFFFF_FFFE_FF1E_BFFF, 0x7F5E_BFFF),
+        (0xFFFF_FFFE_FF1E_C000, 0x7F5E_C000),
+        (0xFFFF_FFFE_FF0E_BFFF, None),
+        (0xFFFF_FFEF_0000_0000, None),
+    ],
+)
+def test_a_virtual_runtime_table_is_found_through_the_map(
+    tree: Path, shown: int, physical: int | None
+) -> None:
+    write(tree, f"{EFI}/runtime", f"{shown:#x}\n")
+
+    assert physical_runtime(read_snapshot(tree)) == physical
+
+
+def test_unpack_undoes_pack(tree: Path) -> None:
+    image = image_of(tree)
+
+    taken_apart = unpack(image)
+
+    assert taken_apart.pack() == image
+    assert [region.number for region in taken_apart.regions] == list(range(6))
+    assert taken_apart.tables == 0x7F5E_BC98
+    assert taken_apart.regions[0].phys_addr == 0x7DD3_B000
+
+
+@pytest.mark.parametrize(
+    ("offset", "content", "complaint"),
+    [
+        (0, b"\x01", "header"),
+        (8, b"\x05", "header"),
+        (12, b"\x5f", "header"),
+        (48, b"\x01", "reserved"),
+        (111, b"\x01", "reserved"),
+        (116, b"\x01", "padding of descriptor 0"),
+        (112 + 40 + 7, b"\x01", "padding of descriptor 1"),
+    ],
+)
+def test_bytes_that_are_no_image_are_not_taken_apart(
+    tree: Path, offset: int, content: bytes, complaint: str
+) -> None:
+    image = bytearray(image_of(tree))
+    image[offset : offset + 1] = content
+
+    with pytest.raises(ImageError, match=complaint):
+        unpack(bytes(image))
+
+
+@pytest.mark.parametrize("size", [0, 16, 111, 113, 151, 153])
+def test_a_length_that_no_image_has_is_refused(tree: Path, size: int) -> None:
+    with pytest.raises(ImageError, match="length"):
+        unpack(image_of(tree)[:size])
+
+
+def test_an_image_without_regions_can_be_taken_apart(tree: Path) -> None:
+    assert unpack(image_of(tree)[:112]).regions == ()
+
+
+@pytest.mark.parametrize("path", [EFI, f"{EFI}/config_table", f"{EFI}/fw_vendor"])
+def test_without_efi_tables_there_is_no_image(tree: Path, path: str) -> None:
+    remove(tree, recordings.RUNTIME_MAP)
+    remove(tree, path)
+
+    with pytest.raises(ImageError):
+        compose(read_snapshot(tree))
+
+
+def test_the_digest_is_that_of_the_image(tree: Path) -> None:
+    assessment = assess(read_snapshot(tree))
+
+    assert assessment.image is not None
+    digest = hashlib.sha256(assessment.image).hexdigest()
+    assert assessment.sha256 == sha256(assessment.image) == digest
+
+
+def test_every_region_of_the_image_is_excluded_and_no_other(tmp_path: Path) -> None:
+    root = materialise(EFI_DEBUG, tmp_path)
+    excluded = excluded_ranges(read_snapshot(root))
+
+    assert [(each.start, each.end) for each in excluded] == [
+        (phys, phys + pages * 4096 - 1)
+        for _, _, phys, _, pages, _ in decode(image_of(root)).descriptors
+    ]
+    assert "BootServicesData" in excluded[0].why
+
+
+def test_efi_info_without_an_address_leaves_the_memmap_to_the_loader(tree: Path) -> None:
+    info = struct.unpack("<4s7I", efi_info(read_snapshot(tree)))
+
+    assert info == (b"EL64", 0x7F5E_B018, 40, 1, 0, 240, 0, 0)
+
+
+def test_efi_info_is_all_zero_where_this_kernel_has_none(tree: Path) -> None:
+    remove(tree, recordings.RUNTIME_MAP)
+    remove(tree, "sys/kernel/boot_params")
+
+    assert efi_info(read_snapshot(tree), 0x10_0000) == bytes(32)
+
+
+def test_acpis_root_pointer_is_what_this_kernel_was_told(tmp_path: Path) -> None:
+    root = materialise(KEXEC_FILE, tmp_path)
+    patch(root, BOOT_PARAMS, 0x70, struct.pack("<Q", 0x1_2345_6000))
+
+    assert acpi_rsdp(read_snapshot(root)) == 0x1_2345_6000
+
+
+@pytest.mark.parametrize(
+    ("systab", "rsdp"),
+    [
+        ("ACPI=0x1000\nACPI20=0x2000\n", 0x2000),
+        ("ACPI=0x1000\n", 0x1000),
+        ("SMBIOS=0x3000\n", 0),
+    ],
+)
+def test_a_kernel_that_was_not_told_takes_the_firmwares_newest(
+    tree: Path, systab: str, rsdp: int
+) -> None:
+    write(tree, f"{EFI}/systab", systab)
+
+    assert acpi_rsdp(read_snapshot(tree)) == rsdp

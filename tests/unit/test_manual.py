@@ -1,0 +1,183 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The manual against the programs: what they take and give has its entry, and nothing else."""
+
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from kexecprepd import __main__ as daemon
+from kexecprepd import __version__, errors, handover, support, sysfs
+from kexecprepd.boot import now
+from kexecprepd.ctl import __main__ as ctl
+from kexecprepd.ctl.exits import Exit
+from kexecprepd.findings import State
+from kexecprepd.info import loader_info
+from kexecprepd.sysfs import read_snapshot
+from kexecprepd.validation import RULES
+
+MAN = Path(__file__).parents[2] / "man"
+PAGES = ("kexecprepctl.1", "kexecprepd.service.8", "org.kexecprepd1.5")
+
+_OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
+
+
+def section(page: str, heading: str) -> str:
+    """One section of a page's source, as text without fonts and escapes."""
+    source = (MAN / page).read_text()
+    found = re.search(rf"^\.SH {heading}\n(.*?)(?=^\.SH |\Z)", source, re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no section {heading}"
+    return re.sub(r"\\f[BIR]", "", found[1]).replace("\\-", "-")
+
+
+def tags(page: str, heading: str) -> list[str]:
+    """The tags of a section's lists, without macros and quotes."""
+    lines = re.findall(r"^\.TP\n(.*)", section(page, heading), re.MULTILINE)
+    texts = (re.sub(r"^\.[BI]+R? ", "", line).replace('"', "") for line in lines)
+    return [" ".join(text.split()) for text in texts]
+
+
+def help_of(
+    capsys: pytest.CaptureFixture[str], main: Callable[[list[str]], int], *arguments: str
+) -> str:
+    """What a program prints for --help."""
+    with pytest.raises(SystemExit) as ended:
+        main([*arguments, "--help"])
+    assert ended.value.code == 0
+    return capsys.readouterr().out
+
+
+def generate(top: Path) -> "subprocess.CompletedProcess[str]":
+    """`man/generate --check` in a checkout."""
+    command = [sys.executable, str(top / "man" / "generate"), "--check"]
+    return subprocess.run(command, capture_output=True, text=True)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A copy of what man/generate works on, to be damaged."""
+    for folder, names in (
+        ("man", ("generate", "org.kexecprepd1.5", "org.kexecprepd1.5.in")),
+        ("dbus", ("org.kexecprepd1.Manager.xml",)),
+    ):
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).write_bytes((MAN.parent / folder / name).read_bytes())
+    return tmp_path
+
+
+def replace(path: Path, old: str, new: str) -> None:
+    text = path.read_text()
+    assert old in text
+    path.write_text(text.replace(old, new, 1))
+
+
+def test_the_interface_page_is_current() -> None:
+    done = generate(MAN.parent)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize(
+    ("path", "old", "new", "words"),
+    [
+        ("man/org.kexecprepd1.5", "GetSetupData", "GetData", "is not current"),
+        ("man/org.kexecprepd1.5.in", ".SH IMAGE", ".SH IMAGES", "is not current"),
+        ("man/org.kexecprepd1.5.in", "@MEMBERS@\n", "", "has not one line @MEMBERS@"),
+        (
+            "dbus/org.kexecprepd1.Manager.xml",
+            '<property name="State" type="s" access="read">',
+            '<property name="New" type="s" access="read">'
+            '<annotation name="org.freedesktop.DBus.Property.EmitsChangedSignal" value="true"/>'
+            '</property><property name="State" type="s" access="read">',
+            "property New has no annotation org.gtk.GDBus.DocString",
+        ),
+        (
+            "dbus/org.kexecprepd1.Manager.xml",
+            '<signal name="MapChanged">',
+            '<signal name="Gone"/><signal name="MapChanged">',
+            "signal Gone has no annotation org.gtk.GDBus.DocString",
+        ),
+        (
+            "dbus/org.kexecprepd1.Manager.xml",
+            '<arg name="json" type="s" direction="out">',
+            '<arg name="flags" type="t" direction="in"/><arg name="json" type="s" direction="out">',
+            "method Describe, argument flags, has no annotation org.gtk.GDBus.DocString",
+        ),
+        ("dbus/org.kexecprepd1.Manager.xml", "</node>", "", "no element found"),
+    ],
+)
+def test_generate_refuses_what_is_not_documented(
+    checkout: Path, path: str, old: str, new: str, words: str
+) -> None:
+    replace(checkout / path, old, new)
+    done = generate(checkout)
+    assert done.returncode == 1
+    assert words in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_pages_carry_the_version(page: str) -> None:
+    assert f'"kexecprepd {__version__}"' in (MAN / page).read_text()
+
+
+def commands(capsys: pytest.CaptureFixture[str]) -> list[str]:
+    """kexecprepctl's commands, as its --help lists them."""
+    found = re.findall(r"^    ([a-z]+)(?: |$)", help_of(capsys, ctl.main), re.MULTILINE)
+    assert found
+    return found
+
+
+def test_every_command_of_kexecprepctl_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = [tag.split()[0] for tag in tags("kexecprepctl.1", "COMMANDS")]
+    assert sorted(listed) == sorted(commands(capsys))
+
+
+def test_every_option_of_kexecprepctl_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    printed = help_of(capsys, ctl.main)
+    for command in commands(capsys):
+        printed += help_of(capsys, ctl.main, command)
+    listed = _OPTION.findall("\n".join(tags("kexecprepctl.1", "OPTIONS")))
+    assert sorted(listed) == sorted(set(_OPTION.findall(printed)))
+
+
+def test_every_exit_code_of_kexecprepctl_and_no_other() -> None:
+    assert [int(tag) for tag in tags("kexecprepctl.1", "EXIT STATUS")] == sorted(map(int, Exit))
+
+
+def test_every_option_of_the_daemon_and_no_other(capsys: pytest.CaptureFixture[str]) -> None:
+    listed = _OPTION.findall("\n".join(tags("kexecprepd.service.8", "OPTIONS")))
+    assert sorted(listed) == sorted(set(_OPTION.findall(help_of(capsys, daemon.main))))
+
+
+def test_every_state() -> None:
+    assert tags("kexecprepd.service.8", "STATES") == [str(state) for state in State]
+
+
+def test_every_error_and_no_other() -> None:
+    names = {kind.name for kind in errors.BusError.__subclasses__()}
+    assert set(tags("org.kexecprepd1.5", "ERRORS")) == names
+
+
+def test_every_finding_and_no_other() -> None:
+    rules = [f"{rule.code} ({rule.severity})" for rule in RULES]
+    reading = sorted(set(re.findall(r'"(sysfs-[a-z]+)"', source(sysfs.__file__))))
+    systems = sorted(set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source(support.__file__))))
+    assert rules and reading and systems
+    expected = rules + [f"{each} (error)" for each in reading]
+    expected += [f"{each} (info)" for each in systems]
+    assert sorted(tags("org.kexecprepd1.5", "FINDINGS")) == sorted(expected)
+
+
+def source(module: str | None) -> str:
+    assert module is not None
+    return Path(module).read_text()
+
+
+def test_every_key_of_info_with_its_type(tree: Path) -> None:
+    info = loader_info(handover.first(read_snapshot(tree), "boot", now()))
+    rows = re.findall(r"^([a-z0-9-]+)\t(\S+)\tT\{$", section("org.kexecprepd1.5", "INFO"), re.M)
+    assert dict(rows) == {name: signature for name, (signature, _) in info.items()}

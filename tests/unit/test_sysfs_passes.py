@@ -1,0 +1,220 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Reading a tree that changes meanwhile: what is returned is whole, or nothing is.
+
+A FIFO in place of a file stops the reader at that file until the test has changed the tree.
+"""
+
+import fcntl
+import os
+import select
+import struct
+import termios
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import BinaryIO
+
+import pytest
+
+from kexecprepd.model import MemoryRange
+from kexecprepd.sysfs import MAX_PASSES, ReadError, UnstableError, read_snapshot
+from tests.support.recordings import EFI, MEMMAP, add_range, remove, set_region, write
+
+Step = Callable[[], None]
+
+
+def nothing() -> None:
+    """Let the reader read on in an unchanged tree."""
+
+
+@contextmanager
+def stopping_at(
+    path: Path, steps: Sequence[Step], send: Callable[[BinaryIO, bytes], None] | None = None
+) -> Iterator[None]:
+    """Stop each of the next readers of a file, take the next step, and let it read on."""
+    content = path.read_bytes()
+    aside = path.parents[2] / "aside"  # in a directory that no reader lists
+    failures: list[BaseException] = []
+
+    def put_fifo() -> None:
+        os.mkfifo(aside)
+        aside.replace(path)
+
+    def put_file() -> None:
+        aside.write_bytes(content)
+        aside.replace(path)
+
+    def serve() -> None:
+        try:
+            for step in steps[:-1]:
+                serve_one(step, put_fifo)
+            serve_one(steps[-1], put_file)
+        except Exception as error:  # noqa: BLE001 - shown by the test's own thread
+            failures.append(error)
+            # Or the reader, which may wait in this FIFO already, would do so for ever.
+            with open(os.open(path, os.O_RDWR), "rb"):
+                put_file()
+
+    def serve_one(step: Step, put_next: Step) -> None:
+        with open(path, "wb", buffering=0) as pipe:
+            put_next()  # the next reader's: this one may hold its end open a while yet
+            step()
+            if send is None:
+                pipe.write(content)
+            else:
+                send(pipe, content)
+
+    put_fifo()
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield
+    thread.join(timeout=10)
+    assert not thread.is_alive(), "the file was read less often than there are steps"
+    assert not failures
+
+
+def ranges(root: Path) -> tuple[MemoryRange, ...]:
+    memory_map = read_snapshot(root).memory_map
+    assert memory_map is not None
+    return memory_map
+
+
+def test_an_unchanged_tree_is_read_twice(tree: Path) -> None:
+    with stopping_at(tree / MEMMAP / "5/start", [nothing, nothing]):
+        read_snapshot(tree)
+
+
+def test_a_tree_that_changes_within_a_pass_is_read_until_two_passes_agree(tree: Path) -> None:
+    def shift() -> None:  # one range before the reader's place and one behind it
+        write(tree, f"{MEMMAP}/3/end", "0x80efff\n")
+        write(tree, f"{MEMMAP}/7/end", "0x7f4eafff\n")
+
+    with stopping_at(tree / MEMMAP / "5/start", [shift, nothing]):
+        read = ranges(tree)
+
+    assert (read[3].end, read[7].end) == (0x80_EFFF, 0x7F4E_AFFF)
+
+
+def test_an_entry_that_vanishes_under_the_reader_is_no_failure(tree: Path) -> None:
+    with stopping_at(tree / MEMMAP / "5/start", [lambda: remove(tree, f"{MEMMAP}/8"), nothing]):
+        read = ranges(tree)
+
+    numbers = [each.number for each in read]
+    assert 8 not in numbers
+    assert {7, 9} <= set(numbers)
+
+
+def test_an_entry_that_appears_behind_the_reader_is_not_missed(tree: Path) -> None:
+    def plug() -> None:
+        add_range(tree, 0x2_0000_0000, 0x2_7FFF_FFFF, "System RAM")
+
+    with stopping_at(tree / MEMMAP / "5/start", [plug, nothing]):
+        read = ranges(tree)
+
+    assert read[-1].start == 0x2_0000_0000
+
+
+def test_a_change_in_another_part_of_the_tree_counts_too(tree: Path) -> None:
+    # The runtime map has been read when the reader stops in the memory map.
+    with stopping_at(
+        tree / MEMMAP / "5/start", [lambda: set_region(tree, 0, num_pages=0x200), nothing]
+    ):
+        snapshot = read_snapshot(tree)
+
+    assert snapshot.runtime_map is not None
+    assert snapshot.runtime_map[0].num_pages == 0x200
+
+
+def test_an_error_that_does_not_repeat_is_forgotten(tree: Path) -> None:
+    write(tree, f"{MEMMAP}/7/start", "")
+
+    def another_error() -> None:
+        write(tree, f"{MEMMAP}/7/start", "0x7eba2000\n")
+        write(tree, f"{MEMMAP}/8/start", "")
+
+    def repair() -> None:
+        write(tree, f"{MEMMAP}/8/start", "0x7f4ec000\n")
+
+    with stopping_at(tree / MEMMAP / "5/start", [nothing, another_error, repair]):
+        read = ranges(tree)
+
+    assert (read[7].start, read[8].start) == (0x7EBA_2000, 0x7F4E_C000)
+
+
+def test_an_error_that_repeats_is_raised_after_two_passes(tree: Path) -> None:
+    write(tree, f"{MEMMAP}/7/start", "")
+
+    with stopping_at(tree / MEMMAP / "5/start", [nothing, nothing]), pytest.raises(ReadError):
+        read_snapshot(tree)
+
+
+@pytest.mark.parametrize("passes", [2, 3, MAX_PASSES])
+def test_a_tree_that_never_rests_is_given_up_after_the_bound(tree: Path, passes: int) -> None:
+    ends = iter(range(0x7F4E_0FFF, 0x7F4F_0000, 0x1000))
+
+    def shift() -> None:
+        write(tree, f"{MEMMAP}/7/end", f"{next(ends):#x}\n")
+
+    with (
+        stopping_at(tree / MEMMAP / "5/start", [shift] * passes),
+        pytest.raises(UnstableError) as raised,
+    ):
+        read_snapshot(tree, passes=passes)
+
+    assert raised.value.code == "sysfs-unstable"
+    assert str(passes) in raised.value.problem
+    assert raised.value.hint
+
+
+def test_a_file_is_read_to_its_end_whatever_size_it_claims(tree: Path) -> None:
+    # A FIFO claims no size, and here gives its content in two pieces.
+    def in_two(pipe: BinaryIO, content: bytes) -> None:
+        pipe.write(content[:9])
+        reader = select.poll()
+        reader.register(pipe, 0)  # an event is an error: nobody reads any more
+        while struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]:
+            assert not reader.poll(0), "the reader left before the end"
+        pipe.write(content[9:])
+
+    before = read_snapshot(tree)
+    with stopping_at(tree / EFI / "systab", [nothing, nothing], in_two):
+        assert read_snapshot(tree) == before
+
+
+def test_no_reading_mixes_two_states_of_a_busy_tree(tree: Path) -> None:
+    remove(tree, MEMMAP)
+    generations = 300
+    for number in range(generations):
+        for entry in range(8):
+            base = f"sys/firmware/map.{number}/{entry}"
+            write(tree, f"{base}/start", f"{number:#x}\n")
+            write(tree, f"{base}/end", f"{number:#x}\n")
+            write(tree, f"{base}/type", f"state {number}\n")
+    link, new = tree / MEMMAP, tree / "new"
+
+    def show(number: int) -> None:
+        new.symlink_to(f"map.{number}")
+        new.replace(link)
+
+    def change() -> None:
+        for number in range(1, generations):
+            show(number)
+
+    show(0)
+    writer = threading.Thread(target=change)
+    writer.start()
+    seen = []
+    while True:
+        last = not writer.is_alive()
+        try:
+            seen.append({(each.start, each.end, each.type) for each in ranges(tree)})
+        except UnstableError:
+            assert not last
+        if last:
+            break
+    writer.join()
+
+    assert [len(values) for values in seen] == [1] * len(seen)
+    last_number = generations - 1
+    assert seen[-1] == {(last_number, last_number, f"state {last_number}")}

@@ -1,0 +1,221 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Reading sysfs: what the kernel would not have written is refused, and named."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from kexecprepd.sysfs import ReadError, read_snapshot
+from tests.support import recordings
+from tests.support.recordings import BOOT_PARAMS, EFI, MEMMAP, RUNTIME_MAP, remove, write
+
+NOBODY = 65534
+ADDRESS = re.compile("0x[0-9a-f]{5,}", re.IGNORECASE)
+
+
+@contextmanager
+def unprivileged() -> Iterator[None]:
+    """Be someone whom file modes bind."""
+    if os.geteuid() != 0:
+        yield
+        return
+    os.seteuid(NOBODY)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+
+
+def refusal(root: Path) -> ReadError:
+    """What read_snapshot raises for a tree; it names the path and never an address."""
+    with pytest.raises(ReadError) as raised:
+        read_snapshot(root)
+    error = raised.value
+    assert str(error) == f"{error.path}: {error.problem}"
+    assert error.hint
+    assert not ADDRESS.search(f"{error} {error.hint}")
+    return error
+
+
+def test_a_gap_in_the_runtime_map_names_the_missing_entry(tree: Path) -> None:
+    remove(tree, f"{RUNTIME_MAP}/3")
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-missing", str(tree / RUNTIME_MAP / "3"))
+
+
+def test_a_runtime_map_without_its_first_entry_is_refused(tree: Path) -> None:
+    remove(tree, f"{RUNTIME_MAP}/0")
+
+    assert refusal(tree).path == str(tree / RUNTIME_MAP / "0")
+
+
+def test_a_tree_without_sys_is_named(tmp_path: Path) -> None:
+    error = refusal(tmp_path)
+
+    assert (error.code, error.path) == ("sysfs-missing", str(tmp_path / "sys"))
+
+
+@pytest.mark.parametrize("attribute", recordings.ATTRIBUTES)
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "\n",
+        "0x",
+        "0x\n",
+        "0x1",
+        "1\n",
+        "0X1\n",
+        "0xF\n",
+        "0x01\n",
+        "-0x1\n",
+        " 0x1\n",
+        "0x1 \n",
+        "0x1\n\n",
+        "0x1\n0x2\n",
+        "0x1_0\n",
+        "0xg\n",
+        "0x1\0\n",
+        "0x\u0661\n",
+    ],
+)
+def test_a_number_that_the_kernel_would_not_print_is_malformed(
+    tree: Path, attribute: str, content: str
+) -> None:
+    path = f"{RUNTIME_MAP}/1/{attribute}"
+    write(tree, path, content)
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-malformed", str(tree / path))
+
+
+@pytest.mark.parametrize(
+    ("path", "content"),
+    [
+        (f"{EFI}/fw_platform_size", "64"),
+        (f"{EFI}/fw_platform_size", "16\n"),
+        (f"{EFI}/fw_platform_size", "0x40\n"),
+        (f"{EFI}/fw_vendor", "2136124952\n"),
+        (f"{EFI}/runtime", "0x7f5ebb98"),
+        (f"{EFI}/config_table", "(null)\n"),
+        (f"{EFI}/config_table", "0x10000000000000000\n"),
+        (f"{EFI}/systab", "ACPI20=0x7f77d014"),
+        (f"{EFI}/systab", "ACPI20 = 0x7f77d014\n"),
+        (f"{EFI}/systab", "ACPI20=7f77d014\n"),
+        (f"{EFI}/systab", "acpi=0x7f77d014\n"),
+        (f"{EFI}/systab", "=0x7f77d014\n"),
+        (f"{EFI}/systab", "ACPI=0x7f77d000\n\nSMBIOS=0x7f520000\n"),
+        (f"{EFI}/systab", "SMBIOS=0x7f520000\nSMBIOS=0x7f520000\n"),
+        (f"{EFI}/systab", "SMBIOS=0x1000000007f520000\n"),
+        (f"{EFI}/systab", "\xff\n"),
+        (f"{RUNTIME_MAP}/5/type", "0x100000000\n"),
+        (f"{RUNTIME_MAP}/5/phys_addr", "0x10000000000000000\n"),
+        (f"{RUNTIME_MAP}/5/phys_addr", "0x7dd3b000\n" + "\n" * 4096),
+        (f"{MEMMAP}/5/start", "9437184\n"),
+        (f"{MEMMAP}/5/end", "0x7ea9ffff"),
+        (f"{MEMMAP}/5/end", "0x1ffffffffffffffff\n"),
+        (f"{MEMMAP}/5/type", "System RAM"),
+        (f"{MEMMAP}/5/type", "\n"),
+        (f"{MEMMAP}/5/type", "System\tRAM\n"),
+        (f"{MEMMAP}/5/type", "System RAM\nReserved\n"),
+        (f"{MEMMAP}/5/type", "R" * 65 + "\n"),
+        (BOOT_PARAMS, "x" * 4095),
+        (BOOT_PARAMS, "x" * 4097),
+    ],
+)
+def test_other_content_that_is_not_the_kernels_is_malformed(
+    tree: Path, path: str, content: str
+) -> None:
+    write(tree, path, content)
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-malformed", str(tree / path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{RUNTIME_MAP}/old",
+        f"{RUNTIME_MAP}/06",
+        f"{RUNTIME_MAP}/-1",
+        f"{RUNTIME_MAP}/2/pad",
+        f"{MEMMAP}/x",
+        f"{MEMMAP}/007",
+        f"{MEMMAP}/2/flags",
+    ],
+)
+def test_a_name_that_the_kernel_does_not_use_is_malformed(tree: Path, path: str) -> None:
+    write(tree, path, "0x0\n")
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-malformed", str(tree / path))
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"{EFI}/fw_platform_size",
+        f"{EFI}/fw_vendor",
+        f"{EFI}/runtime",
+        f"{EFI}/config_table",
+        f"{EFI}/systab",
+        *(f"{RUNTIME_MAP}/4/{name}" for name in recordings.ATTRIBUTES),
+        *(f"{MEMMAP}/4/{name}" for name in ("start", "end", "type")),
+        BOOT_PARAMS,
+    ],
+)
+def test_a_missing_file_is_named(tree: Path, path: str) -> None:
+    remove(tree, path)
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-missing", str(tree / path))
+
+
+@pytest.mark.parametrize(
+    "path", [f"{EFI}/systab", f"{RUNTIME_MAP}/0/virt_addr", f"{MEMMAP}/0/end", BOOT_PARAMS]
+)
+def test_a_file_that_may_not_be_read_says_what_right_is_missing(
+    tree: Path, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for each in (tree / "sys").rglob("*"):
+        each.chmod(0o755 if each.is_dir() else 0o444)
+    (tree / path).chmod(0)
+    monkeypatch.chdir(tree)  # what lies above the tree is closed to others
+
+    with unprivileged(), pytest.raises(ReadError) as raised:
+        read_snapshot(Path())
+
+    assert (raised.value.code, raised.value.path) == ("sysfs-unreadable", path)
+    assert "permission" in raised.value.problem
+    assert "CAP_DAC_READ_SEARCH" in raised.value.hint
+
+
+@pytest.mark.parametrize("path", [f"{EFI}/systab", f"{RUNTIME_MAP}/0/type", "proc/cmdline"])
+def test_a_file_that_cannot_be_read_at_all_is_named(tree: Path, path: str) -> None:
+    remove(tree, path)
+    (tree / path).mkdir()
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-unreadable", str(tree / path))
+    assert "directory" in error.problem
+
+
+@pytest.mark.parametrize("path", [RUNTIME_MAP, f"{RUNTIME_MAP}/0", MEMMAP, f"{MEMMAP}/0"])
+def test_a_file_in_place_of_a_directory_is_named(tree: Path, path: str) -> None:
+    remove(tree, path)
+    write(tree, path, "")
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-unreadable", str(tree / path))

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A Debian guest on real firmware: start it, run commands in it, plug memory into it."""
+
+from __future__ import annotations
+
+import io
+import os
+import shutil
+import socket
+import subprocess
+import tarfile
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from .channel import Agent, Channel, Deadline, GuestError, Qmp
+from .firmware import OVMF, OVMF32, SEABIOS, Firmware
+from .image import Image
+from .process import CommandError, GuestProcess, tail
+
+__all__ = ["OVMF", "OVMF32", "SEABIOS", "CommandError", "Firmware", "Guest", "GuestError"]
+
+# What every start has: a root without an initrd's questions, the console in the log, and a
+# panic that ends QEMU instead of leaving the test to its time limit.
+COMMAND_LINE = "root=/dev/vda rw console=ttyS0 loglevel=4 panic=-1"
+
+
+class Guest:
+    """A running virtual machine; a context manager that always stops its QEMU."""
+
+    def __init__(
+        self,
+        image: Image,
+        *,
+        firmware: Firmware = OVMF,
+        overlay: Path | None = None,
+        append: str = "",
+        qemu_args: Sequence[str] = (),
+        memory: str = "1G",
+        smp: int = 2,
+        log: Path | None = None,
+        timeout: float = 300,
+    ) -> None:
+        """Describe the machine; entering the context starts it.
+
+        overlay is a directory whose content is put at / of the guest, owned by root; log is
+        where to leave the console's output, for what is not to go with the machine.
+        """
+        self.image = image
+        self.firmware = firmware
+        self.console = Path()
+        self._overlay = overlay
+        self._append = append
+        self._qemu_args = list(qemu_args)
+        self._memory = memory
+        self._smp = smp
+        self._log = log
+        self._timeout = timeout
+        self._dimms = 0
+        self._stack = ExitStack()
+        self._work = Path()
+
+    def __enter__(self) -> Guest:
+        """Start the machine, wait until it is up, and put the overlay in."""
+        with ExitStack() as stack:
+            work = stack.enter_context(tempfile.TemporaryDirectory(prefix="kexecprepd-vm-"))
+            self._work = Path(work)
+            self.console = self._log or self._work / "console.log"
+            self.console.unlink(missing_ok=True)
+            try:
+                self._start(stack)
+            except GuestError as error:
+                raise GuestError(f"{error}\n{self._logs()}") from error
+            self._stack = stack.pop_all()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop the machine."""
+        self._stack.close()
+
+    def _start(self, stack: ExitStack) -> None:
+        deadline = Deadline(self._timeout)
+        pairs = [socket.socketpair() for _ in range(2)]
+        with ExitStack() as theirs:
+            for ours, end in pairs:
+                stack.callback(ours.close)
+                theirs.callback(end.close)
+            numbers = [end.fileno() for _, end in pairs]
+            messages = theirs.enter_context((self._work / "qemu.log").open("wb"))
+            # QEMU must not outlive the tests, however they end.
+            process = subprocess.Popen(
+                ["setpriv", "--pdeathsig", "KILL", *self._command(*numbers)],
+                stdin=subprocess.DEVNULL,
+                stdout=messages,
+                stderr=messages,
+                pass_fds=numbers,
+                env={**os.environ, "TMPDIR": str(self._work)},
+            )
+        stack.callback(_stop, process)
+        monitor, agent = (Channel(ours) for ours, _ in pairs)
+        self._qmp, self._agent = Qmp(monitor), Agent(agent)
+        self._qmp.greet(deadline)
+        self._agent.synchronise(deadline.left())
+        state = self.wait_running(deadline.left())
+        if state != "running":
+            failed = self.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
+            raise GuestError(f"the guest is {state}, not running: {failed.strip()}")
+        if self._overlay is not None:
+            self.put_tree(self._overlay)
+
+    def _command(self, qmp: int, agent: int) -> list[str]:
+        # Not tried by itself: a /dev/kvm that is there need not be one that works.
+        accelerator = os.environ.get("KEXECPREPD_VM_ACCEL", "tcg,thread=multi")
+        machine = "q35"
+        flash: list[str] = []
+        if self.firmware.code is not None and self.firmware.variables is not None:
+            if not self.firmware.code.exists():
+                raise GuestError(
+                    f"{self.firmware.code} is missing: install {self.firmware.package}"
+                )
+            variables = self._work / "variables.fd"
+            shutil.copyfile(self.firmware.variables, variables)
+            flash = [
+                *("-drive", f"if=pflash,format=raw,readonly=on,file={self.firmware.code}"),
+                *("-drive", f"if=pflash,format=raw,file={variables}"),
+            ]
+        if self.firmware.secure:
+            machine += ",smm=on"
+            flash += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
+        return [
+            *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
+            *("-machine", machine, "-accel", accelerator),
+            *("-smp", str(self._smp), "-m", f"{self._memory},slots=4,maxmem=8G", "-no-reboot"),
+            *flash,
+            *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
+            *("-append", f"{COMMAND_LINE} {self._append}".strip()),
+            *("-drive", f"if=virtio,format=raw,snapshot=on,file={self.image.disk}"),
+            *("-device", "virtio-rng-pci"),
+            *("-serial", f"file:{self.console}"),
+            *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),
+            *("-chardev", f"socket,id=agent,fd={agent}", "-device", "virtio-serial-pci"),
+            *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+            *self._qemu_args,
+        ]
+
+    def _logs(self) -> str:
+        parts = []
+        for path in (self._work / "qemu.log", self.console):
+            text = tail(path.read_bytes()) if path.exists() else "(none)\n"
+            parts.append(f"The end of {path.name}:\n{text}")
+        return "".join(parts)
+
+    def wait_running(self, timeout: float) -> str:
+        """Wait until the guest's boot has finished and return the state systemd gives it."""
+        waiting = ["systemctl", "is-system-running", "--wait"]
+        return self.run(waiting, check=False, timeout=timeout).stdout.strip()
+
+    def start(
+        self, argv: Sequence[str], *, user: str | None = None, input: bytes | None = None
+    ) -> GuestProcess:
+        """Start a command and do not wait for it."""
+        if user is not None:
+            switch = ["setpriv", f"--reuid={user}", f"--regid={user}", "--init-groups"]
+            argv = [*switch, "--reset-env", "--", *argv]
+        return GuestProcess(self._agent, argv, input)
+
+    def run_bytes(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        input: bytes | None = None,
+        check: bool = True,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a command as root, or as a user, and return its status and output."""
+        done = self.start(argv, user=user, input=input).wait(timeout)
+        if check and done.returncode != 0:
+            raise CommandError(done)
+        return done
+
+    def run(
+        self,
+        argv: Sequence[str],
+        *,
+        user: str | None = None,
+        input: str | None = None,
+        check: bool = True,
+        timeout: float = 60,
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command as run_bytes does, with text in and out."""
+        data = None if input is None else input.encode()
+        done = self.run_bytes(argv, user=user, input=data, check=check, timeout=timeout)
+        out, err = (part.decode(errors="backslashreplace") for part in (done.stdout, done.stderr))
+        return subprocess.CompletedProcess(done.args, done.returncode, out, err)
+
+    def read_file(self, path: str) -> bytes:
+        """Return a file of the guest, sysfs's included."""
+        return self.run_bytes(["cat", path]).stdout
+
+    def write_file(self, path: str, content: bytes, mode: int = 0o644) -> None:
+        """Write a file in the guest, making the directories above it."""
+        member = tarfile.TarInfo(path.lstrip("/"))
+        member.size, member.mode, member.mtime = len(content), mode, time.time()
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            tar.addfile(member, io.BytesIO(content))
+        self._unpack(archive.getvalue(), "/")
+
+    def put_tree(self, tree: Path, target: str = "/") -> None:
+        """Copy a directory's files into one of the guest's, owned by root.
+
+        Directories come with the files in them: tar takes one that it is told of away from
+        everybody but root while it works, /usr too.
+        """
+        archive = io.BytesIO()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for path in sorted(tree.rglob("*")):
+                if path.is_symlink() or not path.is_dir():
+                    name = str(path.relative_to(tree))
+                    tar.add(path, name, recursive=False, filter=_owned_by_root)
+        self._unpack(archive.getvalue(), target)
+
+    def _unpack(self, archive: bytes, target: str) -> None:
+        command = ["tar", "-x", "--same-permissions", "-C", target]
+        self.run_bytes(command, input=archive, timeout=120)
+
+    def reboot(self, argv: Sequence[str], timeout: float = 300) -> str:
+        """Run a command that starts another kernel, wait until that is up, return its state."""
+        deadline = Deadline(timeout)
+        before = self._boot_id()
+        command = self.start(argv)
+        while not deadline.passed():
+            self._agent.synchronise(deadline.left())
+            try:
+                if self._boot_id() != before:
+                    return self.wait_running(deadline.left())
+                done = command.poll()
+            except GuestError:
+                # The old kernel took its agent down between two answers.
+                continue
+            if done is not None and done.returncode != 0:
+                raise CommandError(done)
+            time.sleep(0.2)
+        raise GuestError(f"{list(argv)} started no other kernel within {timeout:g} s")
+
+    def _boot_id(self) -> bytes:
+        return self.read_file("/proc/sys/kernel/random/boot_id")
+
+    def qmp(self, command: str, /, **arguments: Any) -> Any:
+        """Run a command of QEMU's monitor."""
+        return self._qmp.execute(command, **arguments)
+
+    def hot_add_memory(self, mib: int) -> str:
+        """Plug in a DIMM and return its name; the guest's kernel finds it a moment later."""
+        name = f"dimm{self._dimms}"
+        self._dimms += 1
+        backend = {"qom-type": "memory-backend-ram", "id": f"{name}-ram", "size": mib << 20}
+        self.qmp("object-add", **backend)
+        self.qmp("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram")
+        return name
+
+    def hot_remove_memory(self, name: str, timeout: float = 60) -> None:
+        """Take a DIMM out again and wait until the guest has let go of it."""
+        self.qmp("device_del", id=name)
+        self._qmp.wait_event("DEVICE_DELETED", timeout, lambda data: data.get("device") == name)
+        self.qmp("object-del", id=f"{name}-ram")
+
+
+def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
+    member.uid = member.gid = 0
+    member.uname = member.gname = "root"
+    return member
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    # The disk is thrown away: there is nothing to shut down in order.
+    process.kill()
+    process.wait()
