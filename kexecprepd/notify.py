@@ -7,6 +7,8 @@ import time
 
 from sdnotify import SystemdNotifier
 
+_PATIENCE_SECONDS = 5
+
 log = logging.getLogger(__name__)
 
 
@@ -25,6 +27,9 @@ class Notifier:
             self._notifier = SystemdNotifier(debug=True)
         except OSError as error:
             log.warning("NOTIFY_SOCKET cannot be reached (%s): systemd is told nothing", error)
+            return
+        # A stuck receiver must not stop the main loop, and so the bus.
+        self._notifier.socket.settimeout(_PATIENCE_SECONDS)
 
     def ready(self, status: str) -> None:
         """The service is up, or done with reloading."""

@@ -69,16 +69,20 @@ def private_bus(directory: Path, policy: str = SHIPPED_POLICY) -> Iterator[Priva
     """A bus with its socket in `directory`, which every user must be able to reach."""
     socket = directory / "bus"
     config = directory / "bus.conf"
+    log = directory / "bus.log"
     config.write_text(_CONFIG.format(socket=socket, policy=policy))
-    process = subprocess.Popen(
-        ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address"],
-        stdout=subprocess.PIPE,
-        text=True,
-    )
+    # It has much to say of a bus that is not the system's.
+    with log.open("wb") as messages:
+        process = subprocess.Popen(
+            ["dbus-daemon", f"--config-file={config}", "--nofork", "--print-address"],
+            stdout=subprocess.PIPE,
+            stderr=messages,
+            text=True,
+        )
     try:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
-        assert address, "dbus-daemon did not start: see its words above"
+        assert address, f"dbus-daemon did not start: {log.read_text()}"
         yield PrivateBus(address, process)
     finally:
         process.kill()

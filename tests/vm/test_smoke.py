@@ -68,16 +68,12 @@ def test_overlay_is_unpacked_and_leaves_the_links_of_root(bare: Guest, tmp_path:
     assert bare.run(["stat", "-c", "%a %U", "/run/deep/er/file"]).stdout == "600 root\n"
 
 
-def test_hot_added_memory_sends_udev_events_and_grows_the_memory_map(bare: Guest) -> None:
+def test_hot_added_memory_grows_the_memory_map(bare: Guest) -> None:
     before = names(bare, "/sys/firmware/memmap")
     blocks = names(bare, "/sys/devices/system/memory")
-    bare.run(["systemd-run", "--unit=events", "udevadm", "monitor", "--udev", "-s", "memory"])
-    wait_for(lambda: "UDEV" in bare.run(["journalctl", "-u", "events"]).stdout)
     bare.hot_add_memory(512)
     wait_for(lambda: len(names(bare, "/sys/firmware/memmap")) > len(before))
     added = set(names(bare, "/sys/firmware/memmap")) - set(before)
     assert added == {str(len(before))}
     assert bare.read_file(f"/sys/firmware/memmap/{len(before)}/type") == b"System RAM\n"
     assert len(names(bare, "/sys/devices/system/memory")) == len(blocks) + 4
-    events = "add      /devices/system/memory/memory"
-    wait_for(lambda: bare.run(["journalctl", "-u", "events"]).stdout.count(events) == 4)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A change of sysfs is told once, to everyone, with what differs; no change is not told."""
+
+import signal
+from pathlib import Path
+
+import pytest
+
+from kexecprepd.names import MANAGER
+from tests.support.daemon import Daemon
+from tests.support.recordings import add_range, remove, set_region, write
+
+from .client import PROPERTIES, Client, Signal
+
+pytestmark = pytest.mark.bus
+
+MAP_CHANGED = f"{MANAGER}.MapChanged"
+PROPERTIES_CHANGED = f"{PROPERTIES}.PropertiesChanged"
+GIB = 1 << 30
+
+
+def plug(tree: Path, number: int = 0) -> None:
+    """Plug in one GiB more of memory."""
+    start = (4 + number) * GIB
+    add_range(tree, start, start + GIB - 1, "System RAM")
+
+
+def test_a_plugged_range_is_told_by_one_signal_of_each_kind(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    before = client.get_all()
+    plug(tree)
+    assert client.call("Refresh") == 2
+    after = client.get_all()
+    differing = {name: value for name, value in after.items() if value != before[name]}
+    assert set(differing) == {"Generation", "SnapshotTimestamp", "SnapshotTimestampMonotonic"}
+    assert client.settle() == [
+        Signal(PROPERTIES_CHANGED, (MANAGER, differing, [])),
+        Signal(MAP_CHANGED, (2, before["Sha256"], ["memmap"])),
+    ]
+    assert (4 * GIB, 5 * GIB - 1, "System RAM") in client.call("GetMemoryMap")
+
+
+def test_a_changed_runtime_map_brings_another_digest(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    before = client.get_all()
+    set_region(tree, 0, attribute=1 << 63 | 0xF)
+    client.call("Refresh")
+    after = client.get_all()
+    assert after["Sha256"] != before["Sha256"]
+    changed, told = client.settle()
+    assert changed.arguments[1]["Sha256"] == after["Sha256"]
+    assert told == Signal(MAP_CHANGED, (2, after["Sha256"], ["runtime-map"]))
+
+
+def test_a_map_that_turns_bad_is_told_with_an_empty_digest(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    set_region(tree, 0, num_pages=0)
+    client.call("Refresh")
+    changed, told = client.settle()
+    assert changed.arguments[1]["State"] == "invalid"
+    assert changed.arguments[1]["ErrorCount"] == 1
+    assert told == Signal(MAP_CHANGED, (2, "", ["runtime-map"]))
+
+
+@pytest.mark.parametrize(
+    ("path", "text", "part"),
+    [
+        ("sys/firmware/efi/fw_vendor", "0x3f52aa20\n", "efi-tables"),
+        ("sys/hypervisor/type", "kvm\n", "efi-info"),
+    ],
+)
+def test_the_part_that_changed_is_named(
+    daemon: Daemon, client: Client, tree: Path, path: str, text: str, part: str
+) -> None:
+    write(tree, path, text)
+    client.call("Refresh")
+    ((_, _, changed),) = client.of(MAP_CHANGED) or [s.arguments for s in client.settle()[1:]]
+    assert changed == [part]
+
+
+def test_what_a_signal_tells_is_already_served_and_cached(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    set_region(tree, 0, attribute=1 << 63 | 0xF)
+    daemon.process.send_signal(signal.SIGHUP)
+    ((generation, digest, _),) = client.wait_for(MAP_CHANGED)
+    _, info = client.call("GetSetupData")
+    assert (info["generation"], info["sha256"]) == (generation, digest)
+    assert digest in (daemon.cache / "snapshot.json").read_text()
+
+
+def test_refresh_without_a_change_is_silent(daemon: Daemon, client: Client, tree: Path) -> None:
+    before = client.get_all()
+    assert client.call("Refresh") == 1
+    assert client.settle() == []
+    assert client.get_all() == before
+    # The silence was not deafness: the next change is heard.
+    plug(tree)
+    client.call("Refresh")
+    assert [each.member for each in client.settle()] == [PROPERTIES_CHANGED, MAP_CHANGED]
+
+
+def test_a_change_and_its_undoing_are_two_generations(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    number = max(int(each.name) for each in (tree / "sys/firmware/memmap").iterdir()) + 1
+    plug(tree)
+    assert client.call("Refresh") == 2
+    remove(tree, f"sys/firmware/memmap/{number}")
+    assert client.call("Refresh") == 3
+    client.settle()
+    assert [arguments[0] for arguments in client.of(MAP_CHANGED)] == [2, 3]
+
+
+def test_sighup_reads_again_and_tells_systemd(daemon: Daemon, client: Client, tree: Path) -> None:
+    plug(tree)
+    daemon.process.send_signal(signal.SIGHUP)
+    reloading = daemon.notify.wait_for("RELOADING=1").split("\n")
+    daemon.notify.wait_for("READY=1")
+    assert any(line.startswith("MONOTONIC_USEC=") for line in reloading)
+    client.settle()
+    assert [arguments[0] for arguments in client.of(MAP_CHANGED)] == [2]
+    assert client.get("Generation") == 2
+
+
+def test_sighup_without_a_change_is_silent_on_the_bus(daemon: Daemon, client: Client) -> None:
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.notify.wait_for("RELOADING=1")
+    daemon.notify.wait_for("READY=1")
+    assert client.settle() == []
+    assert "nothing has changed" in daemon.stderr

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""More memory events than the kernel keeps: what was lost is made up for by a reading."""
+
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, running
+from tests.support.private_bus import PrivateBus
+
+from .client import Client, wait_until
+from .netlink import OWN_NETWORK, send_memory_events
+from .test_changes import MAP_CHANGED, plug
+
+pytestmark = pytest.mark.bus
+
+ENOUGH_TO_OVERFLOW = 10_000
+"""Events of at least half a KiB each in a buffer of at most 2 MiB."""
+
+
+@pytest.fixture
+def alone(bus: PrivateBus, top: Path, tree: Path) -> Iterator[Daemon]:
+    """The daemon in a network namespace of its own."""
+    with running(top, tree, bus.environment, wrapper=OWN_NETWORK, arguments=["--debug"]) as daemon:
+        yield daemon
+
+
+def test_a_real_event_is_noticed(alone: Daemon, client: Client, tree: Path) -> None:
+    plug(tree)
+    send_memory_events(alone.pid, 1)
+    client.wait_for(MAP_CHANGED)
+    assert "Memory event online of memory0" in alone.stderr
+
+
+def test_an_overflow_is_followed_by_a_reading_and_further_events(
+    alone: Daemon, client: Client, tree: Path
+) -> None:
+    alone.process.send_signal(signal.SIGSTOP)
+    send_memory_events(alone.pid, ENOUGH_TO_OVERFLOW)
+    plug(tree, 0)
+    alone.process.send_signal(signal.SIGCONT)
+    client.wait_for(MAP_CHANGED)
+    assert "Memory events were lost" in alone.stderr
+    lost = alone.stderr.count("Memory events were lost")
+    plug(tree, 1)
+    send_memory_events(alone.pid, 1)
+    client.wait_for(MAP_CHANGED, 2)
+    wait_until(lambda: "Memory event online of memory0" in alone.stderr, "the last event")
+    assert alone.stderr.count("Memory events were lost") == lost == 1

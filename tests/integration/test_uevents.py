@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Memory hotplug: the kernel's events, as umockdev brings them, end in one reading each burst."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.daemon import Daemon, running
+from tests.support.private_bus import PrivateBus
+from tests.support.recordings import add_range
+
+from .client import Client, wait_until
+from .readings import passes_over
+from .test_changes import MAP_CHANGED, plug
+from .testbed import WRAPPER, Testbed, running_testbed
+
+pytestmark = pytest.mark.bus
+
+
+@pytest.fixture
+def memory() -> Iterator[Testbed]:
+    """Memory that can be plugged in."""
+    with running_testbed() as testbed:
+        yield testbed
+
+
+@pytest.fixture(autouse=True)
+def watching(memory: Testbed, bus: PrivateBus, top: Path, tree: Path) -> Iterator[Daemon]:
+    """The daemon, which gets the testbed's events for udev's and logs each."""
+    environment = {**bus.environment, "UMOCKDEV_DIR": memory.directory}
+    with running(top, tree, environment, wrapper=[WRAPPER], arguments=["--debug"]) as daemon:
+        yield daemon
+
+
+def wait_for_last(memory: Testbed, daemon: Daemon) -> None:
+    """Until the daemon has taken the event that was sent last."""
+    event = f"Memory event online of {memory.last}\n"
+    wait_until(lambda: event in daemon.stderr, event)
+
+
+def test_plugged_memory_is_noticed(memory: Testbed, client: Client, tree: Path) -> None:
+    plug(tree)
+    memory.plug()
+    assert client.wait_for(MAP_CHANGED) == [(2, client.get("Sha256"), ["memmap"])]
+
+
+def test_a_burst_is_told_once(
+    memory: Testbed, watching: Daemon, client: Client, tree: Path
+) -> None:
+    blocks = 40
+    with passes_over(tree) as passes:
+        for number in range(blocks):
+            start = (1 << 32) + (number << 27)
+            add_range(tree, start, start + (1 << 27) - 1, "System RAM")
+            memory.plug()
+        client.wait_for(MAP_CHANGED)
+        wait_for_last(memory, watching)
+        assert len(client.call("GetMemoryMap")) == 16 + blocks
+        client.settle()
+        assert [arguments[0] for arguments in client.of(MAP_CHANGED)] == [2]
+        assert passes.count == 2
+
+
+def test_events_without_a_change_are_silent(memory: Testbed, client: Client, tree: Path) -> None:
+    with passes_over(tree) as passes:
+        for _ in range(5):
+            memory.plug()
+        wait_until(lambda: passes.count >= 2, "a reading")
+    assert client.settle() == []
+    assert client.get("Generation") == 1
+
+
+def test_an_entry_that_comes_after_its_event_is_noticed(
+    memory: Testbed, client: Client, tree: Path
+) -> None:
+    with passes_over(tree) as passes:
+        memory.plug()
+        wait_until(lambda: passes.count >= 2, "the reading that comes too early")
+        client.settle()
+    plug(tree)
+    assert client.wait_for(MAP_CHANGED) == [(2, client.get("Sha256"), ["memmap"])]
+
+
+def test_other_devices_are_none_of_its_business(memory: Testbed, watching: Daemon) -> None:
+    memory.plug("block")
+    other = memory.last
+    memory.plug()
+    wait_for_last(memory, watching)  # so the other one, which was sent before, was filtered
+    assert other not in watching.stderr
