@@ -7,7 +7,7 @@ from . import image
 from .findings import Finding, Severity, State
 from .model import Snapshot
 from .support import unsupported
-from .sysfs import ReadError
+from .tree import ReadError
 from .validation import validate
 
 

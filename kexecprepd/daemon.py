@@ -16,7 +16,7 @@ from .manager import Manager
 from .names import BUS_NAME, LOG_CONTROL, LOG_CONTROL_PATH, MANAGER, MANAGER_PATH, interface_xml
 from .notify import Notifier, watchdog_interval
 from .service import Service
-from .sysfs import UnstableError
+from .tree import UnstableError
 from .watcher import MemoryWatcher
 
 log = logging.getLogger(__name__)

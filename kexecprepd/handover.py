@@ -1,18 +1,26 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """One generation of what is handed over: a reading, its assessment, its number and its time."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from .assessment import Assessment, assess
 from .model import Snapshot
-from .sysfs import ReadError
+from .rules.memory import absent_memory
+from .tree import ReadError
 
 Parts = Mapping[str, Any]
-"""A reading in four parts, by the names that MapChanged uses, as values that JSON has."""
+"""A reading in parts, as values that JSON has."""
 
-PART_NAMES = ("runtime-map", "memmap", "efi-tables", "efi-info")
+PART_NAMES = {
+    "runtime-map": ("runtime-map",),
+    "memmap": ("memmap", "absent-memory"),
+    "efi-tables": ("efi-tables",),
+    "efi-info": ("efi-info",),
+}
+"""What MapChanged calls a change, and the parts that it stands for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,35 +48,34 @@ class Handover:
 
 
 def parts_of(reading: Snapshot | ReadError) -> Parts:
-    """The four parts of a reading as JSON values; none where it failed."""
+    """The parts of a reading as JSON values; none where it failed."""
     if isinstance(reading, ReadError):
         return {}
-    params = reading.boot_params
-    return {
-        "runtime-map": _list(reading.runtime_map),
-        "memmap": _list(reading.memory_map),
-        "efi-tables": None
-        if reading.efi is None
-        else {**asdict(reading.efi), "systab": [list(line) for line in reading.efi.systab]},
-        "efi-info": {
-            "boot-params": None
-            if params is None
-            else {**asdict(params), "efi_signature": params.efi_signature.hex()},
-            "setup-data": [[node.type, node.payload.hex()] for node in reading.setup_data],
-            "kernel": asdict(reading.kernel),
-        },
+    parts = {
+        "runtime-map": reading.runtime_map,
+        "memmap": reading.memory_map,
+        "absent-memory": absent_memory(reading),
+        "efi-tables": reading.efi,
+        "efi-info": [reading.boot_params, reading.setup_data, reading.kernel],
     }
+    # As the cache gives them back, so that the two compare: JSON has no tuples.
+    restored: Parts = json.loads(json.dumps(parts, default=_plain))
+    return restored
 
 
-def _list(items: tuple[Any, ...] | None) -> list[dict[str, Any]] | None:
-    return None if items is None else [asdict(item) for item in items]
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else asdict(value)
 
 
 def changed(before: Parts, after: Parts) -> tuple[str, ...]:
     """The names of the parts that differ; a reading that failed differs in all from one that
     did not.
     """
-    return tuple(name for name in PART_NAMES if before.get(name, ...) != after.get(name, ...))
+    return tuple(
+        name
+        for name, parts in PART_NAMES.items()
+        if any(before.get(part, ...) != after.get(part, ...) for part in parts)
+    )
 
 
 def first(reading: Snapshot | ReadError, boot_id: str, now: Timestamp) -> Handover:

@@ -34,6 +34,12 @@ DESCRIPTORS_OFFSET = _SETUP_DATA.size + _EFI_SETUP_DATA.size
 DESCRIPTOR_SIZE = _DESCRIPTOR.size
 """Bytes of one descriptor: 40."""
 
+_EARLY_WINDOW = 64 * PAGE_SIZE
+"""What the next kernel can map of the descriptors, with the pages that they begin and end in."""
+
+MAX_REGIONS = (_EARLY_WINDOW - DESCRIPTORS_OFFSET) // DESCRIPTOR_SIZE
+"""How many descriptors fit the next kernel's early mapping in an image that is page-aligned."""
+
 IMAGE_ALIGNMENT = 8
 """Bytes; struct setup_data holds a u64 first."""
 
@@ -92,6 +98,17 @@ def unpack(data: bytes) -> Image:
             raise ImageError(f"the padding of descriptor {number} is not zero")
         regions.append(RuntimeRegion(number, kind, *rest))
     return Image(fw_vendor, runtime, tables, smbios, tuple(regions))
+
+
+def unpack_setup(payload: bytes) -> tuple[int, int, int, int]:
+    """fw_vendor, runtime, tables and smbios of a SETUP_EFI payload (struct efi_setup_data).
+
+    Raises ImageError for one that is too short.
+    """
+    if len(payload) < _EFI_SETUP_DATA.size:
+        raise ImageError(f"{len(payload)} bytes are no struct efi_setup_data")
+    fw_vendor, runtime, tables, smbios = _EFI_SETUP_DATA.unpack_from(payload)
+    return fw_vendor, runtime, tables, smbios
 
 
 def compose(snapshot: Snapshot) -> Image:
@@ -201,6 +218,12 @@ def place(data: bytes, snapshot: Snapshot, address: int, next_node: int) -> tupl
         raise PlacementError(f"address {address:#x} is not aligned to {IMAGE_ALIGNMENT} bytes")
     if wanted.end >= 1 << 64:
         raise PlacementError(f"an image of {len(data)} bytes at {address:#x} wraps around 2^64")
+    descriptors = (address + DESCRIPTORS_OFFSET) % PAGE_SIZE + len(data) - DESCRIPTORS_OFFSET
+    if descriptors > _EARLY_WINDOW:
+        raise PlacementError(
+            f"at {address:#x} the descriptors span more than the 64 pages that the next kernel "
+            "maps early; try a page-aligned address"
+        )
     if wanted.start < PAGE_SIZE:
         raise PlacementError(
             f"address {address:#x} lies in page 0, which the next kernel does not keep"

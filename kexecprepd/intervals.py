@@ -34,6 +34,28 @@ def covers(united: tuple[Interval, ...], wanted: Interval) -> bool:
     return at >= 0 and wanted.end <= united[at].end
 
 
+def within(united: tuple[Interval, ...], wanted: Interval) -> Iterator[Interval]:
+    """The parts of `wanted` that lie in a `union`, ascending. O(log n) and one for each part."""
+    at = max(bisect_right(united, wanted.start, key=lambda interval: interval.start) - 1, 0)
+    for index in range(at, len(united)):
+        interval = united[index]
+        if interval.start > wanted.end:
+            return
+        if interval.end >= wanted.start:
+            yield Interval(max(interval.start, wanted.start), min(interval.end, wanted.end))
+
+
+def outside(united: tuple[Interval, ...], wanted: Interval) -> Iterator[Interval]:
+    """The parts of `wanted` that lie in no interval of a `union`, ascending."""
+    start = wanted.start
+    for inside in within(united, wanted):
+        if start < inside.start:
+            yield Interval(start, inside.start - 1)
+        start = inside.end + 1
+    if start <= wanted.end:
+        yield Interval(start, wanted.end)
+
+
 def touching(items: Iterable[Item], wanted: Interval, of: Callable[[Item], Interval]) -> list[Item]:
     """The items that share an address with `wanted`."""
     return [item for item in items if of(item).start <= wanted.end and wanted.start <= of(item).end]

@@ -21,7 +21,7 @@ from .image import PlacementError, excluded_ranges, place
 from .info import loader_info
 from .model import Snapshot
 from .names import MANAGER
-from .sysfs import UnstableError
+from .tree import UnstableError
 
 Properties = dict[str, Any]
 

@@ -4,7 +4,7 @@
 Addresses and sizes are in bytes, physical unless a name says `virt`; all are unsigned 64-bit.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from .efi import PAGE_SHIFT, RUNTIME
 
@@ -91,6 +91,29 @@ class EfiTables:
 
 
 @dataclass(frozen=True, slots=True)
+class MemoryBlocks:
+    """The memory that is present: /sys/devices/system/memory. Source: drivers/base/memory.c.
+
+    Block n begins at n * `size` bytes. Blocks that are offline are present all the same.
+    """
+
+    size: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class E820Entry:
+    """One entry of the memory map that this kernel was booted with; `size` in bytes.
+
+    Source: struct boot_e820_entry in arch/x86/include/uapi/asm/setup_data.h.
+    """
+
+    start: int
+    size: int
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
 class BootParams:
     """What struct boot_params told this kernel of EFI, ACPI and Secure Boot.
 
@@ -105,6 +128,7 @@ class BootParams:
     acpi_rsdp: int
     secure_boot: int
     type_of_loader: int
+    e820: tuple[E820Entry, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,12 +158,14 @@ class Snapshot:
     efi: EfiTables | None
     runtime_map: tuple[RuntimeRegion, ...] | None
     memory_map: tuple[MemoryRange, ...] | None
+    memory_blocks: MemoryBlocks | None
     boot_params: BootParams | None
     setup_data: tuple[SetupData, ...]
     kernel: KernelTraits
+    runtime_regions: tuple[RuntimeRegion, ...] = field(init=False, repr=False, compare=False)
+    """The regions with the RUNTIME attribute, ascending by physical address."""
 
-    @property
-    def runtime_regions(self) -> tuple[RuntimeRegion, ...]:
-        """The regions with the RUNTIME attribute, ascending by physical address."""
-        regions = (region for region in self.runtime_map or () if region.is_runtime)
-        return tuple(sorted(regions, key=lambda region: (region.phys_addr, region.number)))
+    def __post_init__(self) -> None:
+        regions = [region for region in self.runtime_map or () if region.is_runtime]
+        regions.sort(key=lambda region: (region.phys_addr, region.number))
+        object.__setattr__(self, "runtime_regions", tuple(regions))

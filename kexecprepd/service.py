@@ -11,7 +11,8 @@ from .cache import Cached, CacheError
 from .findings import Severity, State
 from .handover import Handover
 from .model import Snapshot
-from .sysfs import ReadError, UnstableError, read_snapshot
+from .sysfs import read_snapshot
+from .tree import ReadError, UnstableError
 
 log = logging.getLogger(__name__)
 

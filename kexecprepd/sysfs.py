@@ -5,66 +5,46 @@ The formats are the kernel's: drivers/firmware/efi/efi.c, arch/x86/platform/efi/
 drivers/firmware/memmap.c and arch/x86/kernel/ksysfs.c.
 """
 
-import errno
 import os
 import re
 import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from .model import (
     BootParams,
+    E820Entry,
     EfiTables,
     KernelTraits,
+    MemoryBlocks,
     MemoryRange,
     RuntimeRegion,
     SetupData,
     Snapshot,
 )
+from .tree import U32, U64, ReadError, Tree, UnstableError, words_of
 
 MAX_PASSES = 10
 """How often sysfs is read at most before a reading is given up as unstable."""
 
+SETUP_E820_EXT = 1
+"""setup_data type of the node that carries the memory map's entries from the 129th on."""
+
 SETUP_EFI = 4
 """setup_data type of the node that carries struct efi_setup_data."""
 
-_MAX_TEXT = 4096
-"""A sysfs attribute never exceeds a page."""
-
 _MAX_PAYLOAD = 1 << 20
-"""Far above any SETUP_EFI payload (96 bytes), far below what could hurt."""
+"""Far above any payload that is read here, far below what could hurt."""
 
 _BOOT_PARAMS_SIZE = 4096
-_U32 = (1 << 32) - 1
-_U64 = (1 << 64) - 1
-
-_HEX = re.compile(r"0x(0|[1-9a-f][0-9a-f]*)\n")
-_NUMBER = re.compile(r"0|[1-9][0-9]*")
+_E820 = struct.Struct("<QQI")
+_E820_MAX = 128  # more go into a setup_data node of type SETUP_E820_EXT
 _SYSTAB_LINE = re.compile(r"([A-Z][A-Z0-9]*)=(0x(?:0|[1-9a-f][0-9a-f]*))\n")
 _TYPE = re.compile(r"[ -~]{1,64}\n")
 
+_BLOCK = re.compile(r"memory(0|[1-9][0-9]*)")
+
 _RUNTIME_ATTRIBUTES = ("type", "phys_addr", "virt_addr", "num_pages", "attribute")
 _MEMMAP_ATTRIBUTES = ("start", "end", "type")
-
-
-class ReadError(Exception):
-    """Sysfs could not be read whole.
-
-    `code` says how, as a finding's code; `path` is the file or directory, `problem` what was
-    wrong with it, `hint` what to do. None of them holds an address or a file's content.
-    """
-
-    def __init__(self, code: str, path: str, problem: str, hint: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.code = code
-        self.path = path
-        self.problem = problem
-        self.hint = hint
-
-
-class UnstableError(ReadError):
-    """No two passes agreed within the bound: the tree kept changing while it was read."""
 
 
 def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapshot:
@@ -97,147 +77,20 @@ def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapsh
 
 
 def _read_once(root: Path) -> Snapshot:
-    with _Tree.open(root / "sys") as tree:
+    with Tree.open(root / "sys") as tree:
         has_runtime_map = tree.is_directory("firmware/efi/runtime-map")
         return Snapshot(
             efi=_read_efi(tree, required=has_runtime_map),
             runtime_map=_read_runtime_map(tree) if has_runtime_map else None,
             memory_map=_read_memory_map(tree),
-            boot_params=_read_boot_params(tree, required=has_runtime_map),
-            setup_data=_read_setup_data(tree),
+            memory_blocks=_read_memory_blocks(tree),
+            boot_params=read_boot_params(tree, required=has_runtime_map),
+            setup_data=read_setup_data(tree),
             kernel=_read_kernel(root, tree),
         )
 
 
-class _Tree:
-    """A directory held open; every path is relative to it, every error names the path whole."""
-
-    def __init__(self, top: Path, fd: int) -> None:
-        self._top = top
-        self._fd = fd
-
-    @classmethod
-    @contextmanager
-    def open(cls, top: Path) -> Iterator["_Tree"]:
-        try:
-            fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        except OSError as error:
-            hint = "Give --root the directory that holds sys/, or mount sysfs."
-            raise ReadError("sysfs-missing", str(top), _words(error), hint) from error
-        try:
-            yield cls(top, fd)
-        finally:
-            os.close(fd)
-
-    def error(self, code: str, path: str, problem: str, hint: str) -> ReadError:
-        return ReadError(code, str(self._top / path), problem, hint)
-
-    def malformed(self, path: str, expected: str) -> ReadError:
-        hint = "This is not what the kernel writes: compare with the kernel's documentation."
-        return self.error("sysfs-malformed", path, f"expected {expected}", hint)
-
-    def is_directory(self, path: str) -> bool:
-        return self.names(path) is not None
-
-    def names(self, path: str) -> list[str] | None:
-        """The names in a directory, None where it does not exist."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        try:
-            return os.listdir(fd)
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        finally:
-            os.close(fd)
-
-    def bytes(self, path: str, limit: int) -> bytes:
-        """A whole file. A file longer than `limit` bytes is an error: nothing is cut off."""
-        try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        try:
-            content = b""
-            while len(content) <= limit:
-                chunk = os.read(fd, limit + 1 - len(content))
-                if not chunk:
-                    return content
-                content += chunk
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        finally:
-            os.close(fd)
-        raise self.malformed(path, f"at most {limit} bytes")
-
-    def text(self, path: str) -> str:
-        try:
-            return self.bytes(path, _MAX_TEXT).decode("ascii")
-        except UnicodeDecodeError as error:
-            raise self.malformed(path, "plain text") from error
-
-    def hex(self, path: str, maximum: int = _U64) -> int:
-        """A value as the kernel prints it with `0x%llx\\n`: lower case, no padding."""
-        match = _HEX.fullmatch(self.text(path))
-        if match is None:
-            raise self.malformed(path, "one hexadecimal number, 0x..., and a newline")
-        value = int(match[1], 16)
-        if value > maximum:
-            bits = maximum.bit_length()
-            hint = "This is not what the kernel writes: the tree is damaged."
-            raise self.error("sysfs-malformed", path, f"the number exceeds {bits} bits", hint)
-        return value
-
-    def optional_text(self, path: str) -> str | None:
-        try:
-            os.stat(path, dir_fd=self._fd)
-        except FileNotFoundError:
-            return None
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        return self.text(path)
-
-    def numbered(self, path: str) -> list[int] | None:
-        """The numeric names in a directory, ascending; None where it does not exist."""
-        names = self.names(path)
-        if names is None:
-            return None
-        for name in names:
-            if not _NUMBER.fullmatch(name):
-                raise self.malformed(f"{path}/{name}", "only directories with a decimal number")
-        return sorted(int(name) for name in names)
-
-    def require_names(self, path: str, expected: tuple[str, ...]) -> None:
-        """Refuse a directory that lacks one of the names, or holds another one."""
-        found = self.names(path)
-        for name in expected:
-            if name not in (found or ()):
-                raise self._unreadable(f"{path}/{name}", FileNotFoundError(errno.ENOENT, ""))
-        for name in found or ():
-            if name not in expected:
-                raise self.malformed(f"{path}/{name}", "only " + ", ".join(expected))
-
-    def _unreadable(self, path: str, error: OSError) -> ReadError:
-        if isinstance(error, FileNotFoundError):
-            hint = (
-                "Half a map is never used: if this persists, report it with the kernel's version."
-            )
-            return self.error("sysfs-missing", path, "it is missing", hint)
-        if isinstance(error, PermissionError):
-            hint = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
-            return self.error("sysfs-unreadable", path, "permission denied", hint)
-        hint = "If this persists, report it with the kernel's version."
-        return self.error("sysfs-unreadable", path, _words(error), hint)
-
-
-def _words(error: OSError) -> str:
-    return (error.strerror or str(error)).lower()
-
-
-def _read_efi(tree: _Tree, *, required: bool) -> EfiTables | None:
+def _read_efi(tree: Tree, *, required: bool) -> EfiTables | None:
     top = "firmware/efi"
     names = tree.names(top)
     if names is None:
@@ -255,11 +108,13 @@ def _read_efi(tree: _Tree, *, required: bool) -> EfiTables | None:
         fw_vendor=value("fw_vendor"),
         runtime=value("runtime"),
         config_table=value("config_table"),
-        systab=_parse_systab(tree, f"{top}/systab"),
+        systab=read_systab(tree),
     )
 
 
-def _parse_systab(tree: _Tree, path: str) -> tuple[tuple[str, int], ...]:
+def read_systab(tree: Tree) -> tuple[tuple[str, int], ...]:
+    """The tables that the firmware published, in the order of the file. Raises ReadError."""
+    path = "firmware/efi/systab"
     tables: dict[str, int] = {}
     for line in tree.text(path).splitlines(keepends=True):
         match = _SYSTAB_LINE.fullmatch(line)
@@ -268,13 +123,13 @@ def _parse_systab(tree: _Tree, path: str) -> tuple[tuple[str, int], ...]:
         name, value = match[1], int(match[2], 16)
         if name in tables:
             raise tree.malformed(path, f"{name} only once")
-        if value > _U64:
+        if value > U64:
             raise tree.malformed(path, f"a 64-bit address for {name}")
         tables[name] = value
     return tuple(tables.items())
 
 
-def _read_runtime_map(tree: _Tree) -> tuple[RuntimeRegion, ...]:
+def _read_runtime_map(tree: Tree) -> tuple[RuntimeRegion, ...]:
     top = "firmware/efi/runtime-map"
     numbers = tree.numbered(top) or []
     regions = []
@@ -290,7 +145,7 @@ def _read_runtime_map(tree: _Tree) -> tuple[RuntimeRegion, ...]:
         regions.append(
             RuntimeRegion(
                 number=number,
-                type=tree.hex(f"{entry}/type", _U32),
+                type=tree.hex(f"{entry}/type", U32),
                 phys_addr=tree.hex(f"{entry}/phys_addr"),
                 virt_addr=tree.hex(f"{entry}/virt_addr"),
                 num_pages=tree.hex(f"{entry}/num_pages"),
@@ -300,7 +155,7 @@ def _read_runtime_map(tree: _Tree) -> tuple[RuntimeRegion, ...]:
     return tuple(regions)
 
 
-def _read_memory_map(tree: _Tree) -> tuple[MemoryRange, ...] | None:
+def _read_memory_map(tree: Tree) -> tuple[MemoryRange, ...] | None:
     top = "firmware/memmap"
     numbers = tree.numbered(top)
     if numbers is None:
@@ -317,7 +172,22 @@ def _read_memory_map(tree: _Tree) -> tuple[MemoryRange, ...] | None:
     return tuple(ranges)
 
 
-def _read_boot_params(tree: _Tree, *, required: bool) -> BootParams | None:
+def _read_memory_blocks(tree: Tree) -> MemoryBlocks | None:
+    top = "devices/system/memory"
+    names = tree.names(top)
+    if names is None or "block_size_bytes" not in names:  # a kernel without memory hotplug
+        return None
+    size = tree.bare_hex(f"{top}/block_size_bytes")
+    if size == 0:
+        raise tree.malformed(f"{top}/block_size_bytes", "a size above 0")
+    matches = (_BLOCK.fullmatch(name) for name in names)
+    return MemoryBlocks(size, tuple(sorted(int(match[1]) for match in matches if match)))
+
+
+def read_boot_params(tree: Tree, *, required: bool = False) -> BootParams | None:
+    """What of struct boot_params matters here; None where the kernel does not show it, unless it
+    is required. Raises ReadError.
+    """
     top = "kernel/boot_params"
     if not required and not tree.is_directory(top):
         return None
@@ -337,23 +207,31 @@ def _read_boot_params(tree: _Tree, *, required: bool) -> BootParams | None:
         acpi_rsdp=struct.unpack_from("<Q", data, 0x70)[0],
         secure_boot=data[0x1EC],
         type_of_loader=data[0x210],
+        e820=parse_e820(data[0x2D0 : 0x2D0 + min(data[0x1E8], _E820_MAX) * _E820.size]),
     )
 
 
-def _read_setup_data(tree: _Tree) -> tuple[SetupData, ...]:
+def parse_e820(table: bytes) -> tuple[E820Entry, ...]:
+    """The entries of a table of struct boot_e820_entry; a piece at its end is left out."""
+    table = table[: len(table) - len(table) % _E820.size]
+    return tuple(E820Entry(*values) for values in _E820.iter_unpack(table))
+
+
+def read_setup_data(tree: Tree) -> tuple[SetupData, ...]:
+    """The setup_data list that this kernel was handed, in its order. Raises ReadError."""
     top = "kernel/boot_params/setup_data"
     nodes = []
     for number in tree.numbered(top) or ():
-        kind = tree.hex(f"{top}/{number}/type", _U32)
+        kind = tree.hex(f"{top}/{number}/type", U32)
         # Other nodes are not ours, and can be large (IMA's list) or secret (the RNG seed).
-        wanted = kind == SETUP_EFI
+        wanted = kind in (SETUP_EFI, SETUP_E820_EXT)
         nodes.append(
             SetupData(kind, tree.bytes(f"{top}/{number}/data", _MAX_PAYLOAD) if wanted else b"")
         )
     return tuple(nodes)
 
 
-def _read_kernel(root: Path, tree: _Tree) -> KernelTraits:
+def _read_kernel(root: Path, tree: Tree) -> KernelTraits:
     realtime = tree.optional_text("kernel/realtime")
     hypervisor = tree.optional_text("hypervisor/type")
     version = os.uname().version if root == Path("/") else _proc_text(root, "version")
@@ -379,4 +257,4 @@ def _proc_text(root: Path, name: str) -> str | None:
     except OSError as error:
         hint = "Make it readable, or leave it out of the tree."
         path = str(root / "proc" / name)
-        raise ReadError("sysfs-unreadable", path, _words(error), hint) from error
+        raise ReadError("sysfs-unreadable", path, words_of(error), hint) from error

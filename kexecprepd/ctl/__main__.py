@@ -39,10 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
 def _run(options: argparse.Namespace) -> int:
     # Late, so that --help and wrong usage do not wait for GLib.
     from . import commands
+    from .check import check
     from .watch import watch
 
     run = {
         "status": commands.status,
+        "check": check,
         "map": commands.show_map,
         "findings": commands.findings,
         "dump": commands.dump,
@@ -72,6 +74,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("status", "the state in words (this is the default)")
+    add("check", "will EFI survive a kexec here, and if not, why not?")
     add("map", "the runtime map beside the memory map (root)")
     add("findings", "what validation noticed, and what to do (root)")
     dump = add("dump", "write the image to a file (root)")
@@ -97,7 +100,7 @@ def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) ->
         type=Path,
         metavar="DIR",
         default=root,
-        help="read sysfs below DIR where this program reads it itself",
+        help="read the tree below DIR instead of asking the daemon (check, map, findings, dump)",
     )
 
 

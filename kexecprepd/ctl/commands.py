@@ -10,14 +10,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..assessment import Assessment, assess
-from ..findings import Detail, Severity
-from ..image import ImageError, compose, sha256
-from ..sysfs import ReadError, read_snapshot
+from ..findings import Severity, State
+from ..image import sha256
 from . import map_view
 from .client import Client
 from .exits import CtlError, Exit
-from .output import coloured, plural, print_json
+from .offline import Offline
+from .output import coloured, plural, print_findings, print_json
 
 
 def status(options: Namespace) -> Exit:
@@ -49,8 +48,8 @@ def status(options: Namespace) -> Exit:
 
 def show_map(options: Namespace) -> Exit:
     """The runtime map beside the memory map."""
-    client = Client()
-    regions, ranges = client.runtime_map(), client.memory_map()
+    source = source_of(options)
+    regions, ranges = source.runtime_map(), source.memory_map()
     if options.json != "off":
         print_json(map_view.as_json(regions, ranges), options.json)
     elif regions or ranges:
@@ -64,18 +63,13 @@ def show_map(options: Namespace) -> Exit:
 
 def findings(options: Namespace) -> Exit:
     """What validation noticed, with what to do and the numbers."""
-    found = Client().findings()
+    found = source_of(options).findings()
     if options.json != "off":
         print_json([asdict(finding) for finding in found], options.json)
         return Exit.OK
     if not found:
         _note("Nothing was found.")
-    for finding in found:
-        print(f"{coloured(finding.severity)}: {finding.message} [{finding.code}]")
-        print(f"    {finding.hint}")
-        numbers = [f"{name}={_detail(name, value)}" for name, value in finding.details.items()]
-        if numbers:
-            print(f"    {', '.join(numbers)}")
+    print_findings(found)
     return Exit.OK
 
 
@@ -87,7 +81,8 @@ def dump(options: Namespace) -> Exit:
     if options.file == "-" and sys.stdout.isatty():
         sentence = "The image is binary, and will not be written to a terminal."
         raise CtlError(Exit.USAGE, sentence, "Redirect standard output, or name a file.")
-    data, about = _packed_here(options.root) if options.force else _served()
+    here = options.force or options.root != Path("/")
+    data, about = _packed_here(options.root, options.force) if here else _served()
     if options.file == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -101,37 +96,30 @@ def dump(options: Namespace) -> Exit:
     return Exit.OK
 
 
+def source_of(options: Namespace) -> Client | Offline:
+    """The daemon, or the tree that --root names."""
+    return Client() if options.root == Path("/") else Offline(options.root)
+
+
 def _served() -> tuple[bytes, dict[str, Any]]:
     data, info = Client().image()
     return data, {name: info[name] for name in ("sha256", "generation", "state", "region-count")}
 
 
-def _packed_here(root: Path) -> tuple[bytes, dict[str, Any]]:
-    try:
-        snapshot = read_snapshot(root)
-    except ReadError as error:
-        denied = isinstance(error.__cause__, PermissionError)
-        code = Exit.DENIED if denied else Exit.FAILED
-        raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error
-    assessment = assess(snapshot)
-    regions = snapshot.runtime_regions
-    if not regions:
-        raise CtlError(Exit.UNSUPPORTED, assessment.reason, _hint(assessment))
-    try:
-        data = compose(snapshot).pack()
-    except ImageError as error:
-        raise CtlError(Exit.UNSUPPORTED, f"There is no image to pack: {error}.") from error
+def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
+    offline = Offline(root)
+    data, assessment = offline.packed(), offline.assessment
+    if not assessment.state.has_image and not force:
+        unsupported = assessment.state is State.UNSUPPORTED
+        code = Exit.UNSUPPORTED if unsupported else Exit.INVALID
+        raise CtlError(code, assessment.reason, "Use --force to pack it all the same.")
     if not assessment.state.has_image:
         _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}")
     for finding in assessment.findings:
         if finding.severity is not Severity.INFO:
             _note(f"{finding.severity}: {finding.message} [{finding.code}]")
-    about = {"sha256": sha256(data), "state": assessment.state, "region-count": len(regions)}
-    return data, about
-
-
-def _hint(assessment: Assessment) -> str:
-    return assessment.findings[0].hint if assessment.findings else ""
+    regions = len(offline.snapshot.runtime_regions)
+    return data, {"sha256": sha256(data), "state": assessment.state, "region-count": regions}
 
 
 def _write(path: Path, data: bytes) -> None:
@@ -151,11 +139,6 @@ def _write(path: Path, data: bytes) -> None:
     except OSError as error:
         sentence = f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
         raise CtlError(Exit.FAILED, sentence) from error
-
-
-def _detail(name: str, value: Detail) -> str:
-    counted = name.endswith(("region", "pages", "count", "number"))
-    return str(value) if counted or isinstance(value, str) else f"{value:#x}"
 
 
 def _note(sentence: str) -> None:

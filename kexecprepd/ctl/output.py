@@ -4,8 +4,10 @@
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
+
+from ..findings import Detail, Finding
 
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
@@ -40,6 +42,21 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: frozense
         ).rstrip()
         for line in lines
     )
+
+
+def print_findings(findings: Iterable[Finding]) -> None:
+    """Each finding with what to do about it, and its numbers."""
+    for finding in findings:
+        print(f"{coloured(finding.severity)}: {finding.message} [{finding.code}]")
+        print(f"    {finding.hint}")
+        numbers = [f"{name}={_detail(name, value)}" for name, value in finding.details.items()]
+        if numbers:
+            print(f"    {', '.join(numbers)}")
+
+
+def _detail(name: str, value: Detail) -> str:
+    counted = name.endswith(("region", "range", "pages", "count"))
+    return str(value) if counted or isinstance(value, str) else f"{value:#x}"
 
 
 def size(count: int) -> str:

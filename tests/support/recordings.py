@@ -12,6 +12,8 @@ import shutil
 import stat
 import struct
 import tempfile
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -49,12 +51,38 @@ EFI = "sys/firmware/efi"
 RUNTIME_MAP = f"{EFI}/runtime-map"
 MEMMAP = "sys/firmware/memmap"
 BOOT_PARAMS = "sys/kernel/boot_params/data"
+SETUP_DATA = "sys/kernel/boot_params/setup_data"
+MEMORY_BLOCKS = "sys/devices/system/memory"
 
 RUNTIME_DATA = 6
 ATTRIBUTES = ("type", "phys_addr", "virt_addr", "num_pages", "attribute")
 
+E820_ENTRIES = 128
+"""How many entries struct boot_params holds; the rest goes into a SETUP_E820_EXT node."""
+
 _VA_START = 0xFFFF_FFFF_0000_0000
 _2_MIB = 2 << 20
+
+
+@dataclass(frozen=True)
+class Damage:
+    """Harm done to a recording's tree; `also` are the codes that rightly come along."""
+
+    steps: tuple[Callable[[Path], object], ...]
+    also: frozenset[str]
+    on: str
+
+    def do(self, root: Path) -> None:
+        """Do the harm, step by step."""
+        for step in self.steps:
+            step(root)
+
+
+def damage(
+    *steps: Callable[[Path], object], also: Iterable[str] = (), on: str = FIRST_KERNEL
+) -> Damage:
+    """Harm to a recording, with the further codes that rightly come along."""
+    return Damage(steps, frozenset(also), on)
 
 
 def materialise(name: str, top: Path, cmdline: bool = True) -> Path:
@@ -180,6 +208,40 @@ def add_range(root: Path, start: int, end: int, type: str) -> int:
     """Plug a memory range in, as memory hotplug would; `end` is inclusive. Its number."""
     texts = {"start": f"{start:#x}\n", "end": f"{end:#x}\n", "type": f"{type}\n"}
     return _add_directory(root, MEMMAP, texts, 0o444)
+
+
+def set_range(root: Path, number: int, **values: int | str) -> None:
+    """Change start, end or type of a memory range."""
+    for name, value in values.items():
+        text = value if isinstance(value, str) else f"{value:#x}"
+        write(root, f"{MEMMAP}/{number}/{name}", f"{text}\n")
+
+
+def set_e820(root: Path, entries: Iterable[tuple[int, int, int]]) -> None:
+    """Make (start, size, type) the memory map at boot: boot_params, and a node for the rest."""
+    packed = [struct.pack("<QQI", *entry) for entry in entries]
+    inline, more = packed[:E820_ENTRIES], packed[E820_ENTRIES:]
+    patch(root, BOOT_PARAMS, 0x1E8, bytes([len(inline)]))
+    patch(root, BOOT_PARAMS, 0x2D0, b"".join(inline).ljust(20 * E820_ENTRIES, b"\0"))
+    if more:
+        add_setup_data(root, 1, b"".join(more))
+
+
+def add_setup_data(root: Path, type: int, payload: bytes) -> None:
+    """Add a node to the setup_data list that this kernel was handed."""
+    top = root / SETUP_DATA
+    number = len(list(top.iterdir())) if top.exists() else 0
+    write(root, f"{SETUP_DATA}/{number}/type", f"{type:#x}\n")
+    write(root, f"{SETUP_DATA}/{number}/data", payload)
+
+
+def set_memory_blocks(root: Path, size: int, numbers: Iterable[int]) -> None:
+    """Make exactly these blocks of memory present."""
+    if (root / MEMORY_BLOCKS).exists():
+        remove(root, MEMORY_BLOCKS)
+    write(root, f"{MEMORY_BLOCKS}/block_size_bytes", f"{size:x}\n")
+    for number in numbers:
+        write(root, f"{MEMORY_BLOCKS}/memory{number}/state", "online\n")
 
 
 def _add_directory(root: Path, top: str, files: dict[str, str], mode: int) -> int:

@@ -2,6 +2,7 @@
 """The manual against the programs: what they take and give has its entry, and nothing else."""
 
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd import __main__ as daemon
-from kexecprepd import __version__, errors, handover, support, sysfs
+from kexecprepd import __version__, errors, handover, support, sysfs, tree
 from kexecprepd.boot import now
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.exits import Exit
@@ -20,7 +21,8 @@ from kexecprepd.sysfs import read_snapshot
 from kexecprepd.validation import RULES
 
 MAN = Path(__file__).parents[2] / "man"
-PAGES = ("kexecprepctl.1", "kexecprepd.service.8", "org.kexecprepd1.5")
+FINDINGS = "kexecprepd-findings.7"
+PAGES = ("kexecprepctl.1", FINDINGS, "kexecprepd.service.8", "org.kexecprepd1.5")
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
@@ -59,13 +61,9 @@ def generate(top: Path) -> "subprocess.CompletedProcess[str]":
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
     """A copy of what man/generate works on, to be damaged."""
-    for folder, names in (
-        ("man", ("generate", "org.kexecprepd1.5", "org.kexecprepd1.5.in")),
-        ("dbus", ("org.kexecprepd1.Manager.xml",)),
-    ):
-        (tmp_path / folder).mkdir()
-        for name in names:
-            (tmp_path / folder / name).write_bytes((MAN.parent / folder / name).read_bytes())
+    for folder in ("man", "dbus", "kexecprepd"):
+        ignored = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(MAN.parent / folder, tmp_path / folder, ignore=ignored)
     return tmp_path
 
 
@@ -75,7 +73,7 @@ def replace(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_the_interface_page_is_current() -> None:
+def test_the_generated_pages_are_current() -> None:
     done = generate(MAN.parent)
     assert (done.returncode, done.stderr) == (0, "")
 
@@ -107,6 +105,17 @@ def test_the_interface_page_is_current() -> None:
             "method Describe, argument flags, has no annotation org.gtk.GDBus.DocString",
         ),
         ("dbus/org.kexecprepd1.Manager.xml", "</node>", "", "no element found"),
+        (f"man/{FINDINGS}", "region\\-empty", "region\\-void", "is not current"),
+        (f"man/{FINDINGS}.in", ".SH READING", ".SH READINGS", "is not current"),
+        (f"man/{FINDINGS}.in", "@FINDINGS@\n", "", "has not one line @FINDINGS@"),
+        ("kexecprepd/rules/regions.py", "has no pages. The", "is empty. The", "is not current"),
+        ("kexecprepd/rules/coverage.py", "Nothing to do.", "Relax.", "is not current"),
+        (
+            "kexecprepd/rules/memory.py",
+            '"""The kernel shows no memory map, so',
+            '""""""; """so',
+            "rule memmap-missing has no docstring",
+        ),
     ],
 )
 def test_generate_refuses_what_is_not_documented(
@@ -162,14 +171,50 @@ def test_every_error_and_no_other() -> None:
     assert set(tags("org.kexecprepd1.5", "ERRORS")) == names
 
 
-def test_every_finding_and_no_other() -> None:
+def test_every_finding_of_the_validation_in_the_order_of_the_rules() -> None:
     rules = [f"{rule.code} ({rule.severity})" for rule in RULES]
-    reading = sorted(set(re.findall(r'"(sysfs-[a-z]+)"', source(sysfs.__file__))))
-    systems = sorted(set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source(support.__file__))))
-    assert rules and reading and systems
-    expected = rules + [f"{each} (error)" for each in reading]
-    expected += [f"{each} (info)" for each in systems]
-    assert sorted(tags("org.kexecprepd1.5", "FINDINGS")) == sorted(expected)
+    headings = ("RUNTIME REGIONS", "REGIONS AND MEMORY", "TABLES", "MEMORY")
+    assert [tag for heading in headings for tag in tags(FINDINGS, heading)] == rules
+
+
+def test_what_a_finding_means_and_what_to_do_are_in_the_page() -> None:
+    text = " ".join(unescaped((MAN / FINDINGS).read_text()).split())
+    for rule in RULES:
+        assert " ".join(rule.meaning.split()) in text
+        assert f"-> {rule.hint}" in text
+
+
+def unescaped(text: str) -> str:
+    """The escapes of characters that man/generate makes, taken back."""
+    for escape, character in (
+        ("\\(->", "->"),
+        ("\\-", "-"),
+        ("\\(aq", "'"),
+        ("\\(ga", "`"),
+        ("\\(ti", "~"),
+        ("\\(ha", "^"),
+        ("\\e", "\\"),
+    ):
+        text = text.replace(escape, character)
+    return text
+
+
+def test_every_finding_of_the_reading_and_no_other() -> None:
+    sources = source(sysfs.__file__) + source(tree.__file__)
+    codes = set(re.findall(r'"(sysfs-[a-z]+)"', sources))
+    assert len(codes) > 3
+    assert sorted(tags(FINDINGS, "READING")) == sorted(f"{code} (error)" for code in codes)
+
+
+def test_every_finding_of_systems_without_a_map_and_no_other() -> None:
+    codes = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source(support.__file__)))
+    assert len(codes) > 8
+    listed = tags(FINDINGS, "SYSTEMS WITHOUT A MAP")
+    assert sorted(listed) == sorted(f"{code} (info)" for code in codes)
+
+
+def test_the_interface_page_points_to_the_findings() -> None:
+    assert "kexecprepd-findings (7)" in section("org.kexecprepd1.5", "FINDINGS")
 
 
 def source(module: str | None) -> str:

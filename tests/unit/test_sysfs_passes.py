@@ -18,7 +18,8 @@ from typing import BinaryIO
 import pytest
 
 from kexecprepd.model import MemoryRange
-from kexecprepd.sysfs import MAX_PASSES, ReadError, UnstableError, read_snapshot
+from kexecprepd.sysfs import MAX_PASSES, read_snapshot
+from kexecprepd.tree import ReadError, UnstableError
 from tests.support.recordings import EFI, MEMMAP, add_range, remove, set_region, write
 
 Step = Callable[[], None]

@@ -111,10 +111,20 @@ def test_the_maps_are_those_of_sysfs(guest: Guest) -> None:
     ]
 
 
-def test_a_plain_guest_is_ready_without_any_finding(guest: Guest) -> None:
+def test_a_plain_guest_is_ready_without_a_warning(guest: Guest) -> None:
     shown = properties(guest)
     assert (shown["State"], shown["WarningCount"], shown["ErrorCount"]) == ("ready", 0, 0)
-    assert call(guest, "GetFindings") == [[]]
+    (findings,) = call(guest, "GetFindings")
+    assert {severity for severity, *_ in findings} <= {"info"}
+
+
+def test_check_says_yes_and_what_the_kernel_allows(guest: Guest) -> None:
+    done = guest.run(["kexecprepctl", "check", "--json=short"])
+    system = json.loads(done.stdout)["system"]
+    assert system["kexec-load-allowed"] is True
+    assert (system["has-kexec"], system["kernel-loaded"]) == (True, False)
+    assert (system["started-by-kexec"], system["lockdown"]) == (False, "none")
+    assert guest.run(["kexecprepctl", "check"], user="tester").stdout.startswith("ready: Yes")
 
 
 def test_the_service_is_not_root_and_has_one_capability(guest: Guest) -> None:

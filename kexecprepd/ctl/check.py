@@ -1,0 +1,142 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command that answers: will EFI survive a kexec here, and if not, why not?"""
+
+import sys
+from argparse import Namespace
+from dataclasses import asdict, replace
+from typing import Any
+
+from ..findings import Finding, State
+from ..system import System, load_obstacle, read_system, signed_only
+from .client import Client
+from .commands import source_of
+from .exits import CtlError, Exit
+from .offline import Offline
+from .output import coloured, plural, print_findings, print_json
+
+_EXITS = {
+    State.READY: Exit.OK,
+    State.DEGRADED: Exit.DEGRADED,
+    State.INVALID: Exit.INVALID,
+    State.UNSUPPORTED: Exit.UNSUPPORTED,
+}
+
+_HEADLINES = {
+    State.READY: "Yes: EFI will survive a kexec here.",
+    State.DEGRADED: "Yes, but: EFI will survive a kexec here, with something to know.",
+    State.INVALID: "No: the runtime map is broken, and must not be handed over.",
+    State.UNSUPPORTED: "No: there is no EFI to hand over here.",
+}
+
+
+def check(options: Namespace) -> Exit:
+    """State, findings and what the system allows; the exit code follows from the state."""
+    source = source_of(options)
+    properties = source.properties()
+    state = State(properties["State"])
+    found = _findings(source)
+    system = read_system(options.root)
+    if options.json != "off":
+        print_json(_as_json(properties, found, system), options.json)
+    else:
+        _print(state, properties["Reason"], found, system)
+    return _EXITS[state]
+
+
+def _findings(source: Client | Offline) -> list[Finding] | None:
+    """The findings; None where they are not for this user."""
+    try:
+        return source.findings()
+    except CtlError as error:
+        if error.code is not Exit.DENIED:
+            raise
+        return None
+
+
+def _as_json(
+    properties: dict[str, Any], found: list[Finding] | None, system: System
+) -> dict[str, Any]:
+    obstacle = load_obstacle(system)
+    return {
+        "state": properties["State"],
+        "reason": properties["Reason"],
+        "sha256": properties["Sha256"],
+        "region-count": properties["RegionCount"],
+        "generation": properties.get("Generation"),
+        "boot-id": properties.get("BootID"),
+        "findings": None if found is None else [asdict(finding) for finding in found],
+        "system": {
+            "kexec-load-allowed": obstacle is None,
+            "kexec-load-obstacle": obstacle,
+            **{name.replace("_", "-"): value for name, value in asdict(system).items()},
+        },
+    }
+
+
+def _print(state: State, reason: str, found: list[Finding] | None, system: System) -> None:
+    print(f"{coloured(state)}: {_HEADLINES[state]}")
+    print(reason)
+    if found is None:
+        print("The findings are for root alone: use sudo to see them.", file=sys.stderr)
+    elif state is State.UNSUPPORTED:
+        print(" ".join(finding.hint for finding in found))
+    elif found:
+        print(f"\n{plural(len(found), 'finding')}:")
+        print_findings(found)
+    print("\nThis system:")
+    for name, value in _lines(system).items():
+        print(f"  {name:<22} {value}")
+
+
+def _lines(system: System) -> dict[str, str]:
+    return {**(_kexec_lines(system) if system.has_kexec is not None else {}), **_boot_lines(system)}
+
+
+def _kexec_lines(system: System) -> dict[str, str]:
+    obstacle = load_obstacle(system)
+    # The kernel checks signatures instead of refusing where it is locked down.
+    of_files = load_obstacle(replace(system, lockdown=None))
+    allowed = "signed kernels only" if signed_only(system) else "allowed"
+    return {
+        "kexec_load(2)": "allowed" if obstacle is None else f"refused: {obstacle}",
+        "kexec_file_load(2)": allowed if of_files is None else f"refused: {of_files}",
+        "Loads left": _limits(system),
+        "Kernel loaded": _yes(system.kernel_loaded),
+        "Crash kernel loaded": _yes(system.crash_kernel_loaded),
+        "Lockdown": system.lockdown or "unknown",
+    }
+
+
+def _boot_lines(system: System) -> dict[str, str]:
+    return {
+        "Secure Boot": system.secure_boot or "unknown",
+        "This kernel": _origin(system),
+        "ACPI root pointer": f"from {system.acpi_rsdp}" if system.acpi_rsdp else "unknown",
+        "5-level paging": _paging(system.five_level_paging),
+    }
+
+
+def _yes(value: bool | None) -> str:
+    return "unknown" if value is None else "yes" if value else "no"
+
+
+def _limits(system: System) -> str:
+    def limit(value: int | None) -> str:
+        return "unlimited" if value in (None, -1) else str(value)
+
+    reboot, panic = limit(system.load_limit_reboot), limit(system.load_limit_panic)
+    return reboot if reboot == panic else f"{reboot}; crash kernels {panic}"
+
+
+def _origin(system: System) -> str:
+    if system.started_by_kexec is None:
+        return "unknown"
+    if not system.started_by_kexec:
+        return "started by a boot loader"
+    return "started by kexec, " + ("with EFI" if system.handed_efi else "without EFI")
+
+
+def _paging(active: bool | None) -> str:
+    if active is None:
+        return "unknown"
+    return "on: the next kernel has to know it too" if active else "off"

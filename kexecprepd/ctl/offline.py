@@ -1,0 +1,60 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Answers what the daemon would, from a tree that is read here and now."""
+
+from pathlib import Path
+from typing import Any
+
+from ..assessment import Assessment, assess
+from ..findings import Finding, Severity
+from ..image import ImageError, compose
+from ..model import MemoryRange, RuntimeRegion, Snapshot
+from ..sysfs import read_snapshot
+from ..tree import ReadError
+from .exits import CtlError, Exit
+
+
+class Offline:
+    """The same questions as `Client` has, without a daemon. Making it may raise CtlError."""
+
+    def __init__(self, root: Path) -> None:
+        try:
+            self.snapshot: Snapshot = read_snapshot(root)
+        except ReadError as error:
+            denied = isinstance(error.__cause__, PermissionError)
+            code = Exit.DENIED if denied else Exit.FAILED
+            raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error
+        self.assessment: Assessment = assess(self.snapshot)
+
+    def properties(self) -> dict[str, Any]:
+        """The properties that follow from the tree alone."""
+        return {
+            "State": str(self.assessment.state),
+            "Reason": self.assessment.reason,
+            "Sha256": self.assessment.sha256,
+            "RegionCount": len(self.snapshot.runtime_regions),
+            "WarningCount": self.assessment.count(Severity.WARNING),
+            "ErrorCount": self.assessment.count(Severity.ERROR),
+        }
+
+    def runtime_map(self) -> list[RuntimeRegion]:
+        """Every entry of the runtime map."""
+        return list(self.snapshot.runtime_map or ())
+
+    def memory_map(self) -> list[MemoryRange]:
+        """Every entry of the memory map."""
+        return list(self.snapshot.memory_map or ())
+
+    def findings(self) -> list[Finding]:
+        """What validation noticed, worst first."""
+        return list(self.assessment.findings)
+
+    def packed(self) -> bytes:
+        """An image of the map as it is, whatever validation says of it."""
+        hint = next((finding.hint for finding in self.findings()), "")
+        if not self.snapshot.runtime_regions:
+            raise CtlError(Exit.UNSUPPORTED, self.assessment.reason, hint)
+        try:
+            return compose(self.snapshot).pack()
+        except ImageError as error:
+            sentence = f"There is no image to pack: {error}."
+            raise CtlError(Exit.UNSUPPORTED, sentence, hint) from error

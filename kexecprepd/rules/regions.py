@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Rules for the runtime regions alone: each by itself, and one against the other."""
+
+from collections.abc import Callable, Iterator
+
+from ..efi import (
+    KNOWN_ATTRIBUTES,
+    PAGE_SHIFT,
+    PAGE_SIZE,
+    VA_END,
+    VA_START,
+    MemoryType,
+)
+from ..findings import Severity
+from ..image import MAX_REGIONS
+from ..intervals import Interval, overlapping_pairs
+from ..model import RuntimeRegion, Snapshot
+from ..tree import U64
+from .rule import FIRMWARE_BUG, KERNEL_MAPPING, Hit, Rule, extent, label, numbers, span
+
+MAX_PAGES = (1 << 31) - 1
+"""populate_pud() in arch/x86/mm/pat/set_memory.c counts mapped pages in an int."""
+
+_ADDRESS_PAGES = (1 << 64 - PAGE_SHIFT) - 1
+_HUGE_PAGE = 1 << 21
+
+
+def sound(snapshot: Snapshot) -> list[RuntimeRegion]:
+    """The regions whose extent means something, for rules that compare extents."""
+    return [r for r in snapshot.runtime_regions if r.num_pages and not _overflows(r)]
+
+
+def _overflows(region: RuntimeRegion) -> bool:
+    # The kernel's own filter, efi_memmap_entry_valid(), drops what ends at 2^64 as well.
+    pages = (region.phys_addr >> PAGE_SHIFT) + region.num_pages
+    return region.num_pages > MAX_PAGES or pages > _ADDRESS_PAGES
+
+
+def _mapped(region: RuntimeRegion) -> bool:
+    return VA_END <= region.virt_addr <= region.virt_end < VA_START
+
+
+def _empty(snapshot: Snapshot) -> Iterator[Hit]:
+    """An entry of the runtime map has no pages. The kernel drops such descriptors when it boots, so
+    a map that shows one is damaged, whether or not the entry would be handed over.
+    """
+    for region in snapshot.runtime_map or ():
+        if region.num_pages == 0:
+            yield Hit(f"{label(region)} has no pages.", numbers(region))
+
+
+def _overflow(snapshot: Snapshot) -> Iterator[Hit]:
+    """An entry of the runtime map reaches beyond the 64-bit address space, or has more pages than
+    the kernel's mapping code can count. The kernel would have dropped it; the next one would, or
+    map something else.
+    """
+    for region in snapshot.runtime_map or ():
+        if _overflows(region):
+            yield Hit(f"{label(region)} reaches beyond what can be mapped.", numbers(region))
+
+
+def _misaligned(snapshot: Snapshot) -> Iterator[Hit]:
+    """A region does not begin at a multiple of 4 KiB, physically or virtually. Pages cannot be
+    mapped so.
+    """
+    for region in snapshot.runtime_regions:
+        for name, address in (("physical", region.phys_addr), ("virtual", region.virt_addr)):
+            if address % PAGE_SIZE:
+                yield Hit(
+                    f"{label(region)} has a {name} address that is not page-aligned.",
+                    numbers(region),
+                )
+
+
+def _outside_window(snapshot: Snapshot) -> Iterator[Hit]:
+    """A region has no virtual address, or one outside the 64 GiB that x86-64 Linux sets aside for
+    EFI. The kernel lists a region for which the window had no room left without a mapping; the
+    next kernel would map it at address 0, or lose its mapping among the kernel's own.
+    """
+    for region in sound(snapshot):
+        if region.virt_addr == 0:
+            yield Hit(f"{label(region)} has no virtual address.", numbers(region))
+        elif not _mapped(region):
+            yield Hit(f"{label(region)} is mapped outside the EFI window.", numbers(region))
+
+
+def _incongruent(snapshot: Snapshot) -> Iterator[Hit]:
+    """A region's virtual and physical address differ in their low 21 bits. The kernel gives every
+    region a virtual address with the same offset into a 2 MiB page (efi_map_region()), so this
+    one is not where the firmware has been told that the region is.
+    """
+    for region in sound(snapshot):
+        misplaced = (region.virt_addr ^ region.phys_addr) % _HUGE_PAGE
+        aligned = region.virt_addr % PAGE_SIZE == region.phys_addr % PAGE_SIZE == 0
+        if misplaced and aligned and _mapped(region):
+            yield Hit(
+                f"{label(region)} has a virtual address that the kernel cannot have given it.",
+                numbers(region),
+            )
+
+
+def _overlap_in(
+    snapshot: Snapshot, space: str, of: Callable[[RuntimeRegion], Interval]
+) -> Iterator[Hit]:
+    for first, second in overlapping_pairs(sound(snapshot), of):
+        # Virtual ends of damaged regions can lie beyond the 64 bits that a detail has.
+        shared = Interval(of(second).start, min(of(first).end, of(second).end, U64))
+        details = {**numbers(second), "other-region": first.number, **span("overlap", shared)}
+        yield Hit(
+            f"Runtime regions {first.number} and {second.number} overlap in {space} memory.",
+            details,
+        )
+
+
+def _physical_overlap(snapshot: Snapshot) -> Iterator[Hit]:
+    """Two regions share physical memory. The next kernel would map it twice, with attributes that
+    contradict each other.
+    """
+    return _overlap_in(snapshot, "physical", extent)
+
+
+def _virtual_overlap(snapshot: Snapshot) -> Iterator[Hit]:
+    """Two regions share virtual addresses. Only one of them can be mapped there, and the firmware
+    would find the other's memory.
+    """
+    return _overlap_in(snapshot, "virtual", lambda r: Interval(r.virt_addr, r.virt_end))
+
+
+def _too_many(snapshot: Snapshot) -> Iterator[Hit]:
+    """The descriptors do not fit into the 256 KiB that the next kernel can map early in its boot
+    (64 pages, __early_ioremap()).
+    """
+    count = len(snapshot.runtime_regions)
+    if count > MAX_REGIONS:
+        yield Hit(f"There are {count} runtime regions; {MAX_REGIONS} can be handed over.")
+
+
+def _without_runtime(snapshot: Snapshot) -> Iterator[Hit]:
+    """The runtime map lists boot-services regions without the RUNTIME attribute, as it does with
+    efi=debug. They are left out of the image: the next kernel would keep their memory for life.
+    """
+    count = len(_boot_services(snapshot))
+    if count and _debug(snapshot) is not False:
+        yield Hit(f"{count} boot-services regions without RUNTIME are left out.", {"count": count})
+
+
+def _strange_without_runtime(snapshot: Snapshot) -> Iterator[Hit]:
+    """The runtime map lists regions without the RUNTIME attribute that efi=debug does not explain.
+    They are left out of the image.
+    """
+    others = [r for r in snapshot.runtime_map or () if not r.is_runtime]
+    if _debug(snapshot) is not False:
+        kept = {r.number for r in _boot_services(snapshot)}
+        others = [r for r in others if r.number not in kept]
+    if others:
+        yield Hit(
+            f"{len(others)} regions without RUNTIME are left out, from region "
+            f"{others[0].number} on.",
+            {"count": len(others), **numbers(others[0])},
+        )
+
+
+def _boot_services(snapshot: Snapshot) -> list[RuntimeRegion]:
+    types = (MemoryType.BOOT_SERVICES_CODE, MemoryType.BOOT_SERVICES_DATA)
+    return [r for r in snapshot.runtime_map or () if not r.is_runtime and r.type in types]
+
+
+def _debug(snapshot: Snapshot) -> bool | None:
+    """Whether efi=debug was given; None where the command line is not known."""
+    if snapshot.kernel.cmdline is None:
+        return None
+    words = (word.partition("=") for word in snapshot.kernel.cmdline.split())
+    return any(name == "efi" and "debug" in value.split(",") for name, _, value in words)
+
+
+def _unknown_attribute(snapshot: Snapshot) -> Iterator[Hit]:
+    """A region has an attribute bit that the UEFI specification 2.10 does not assign. It is handed
+    over as it is.
+    """
+    for region in snapshot.runtime_regions:
+        if region.attribute & ~KNOWN_ATTRIBUTES:
+            yield Hit(f"{label(region)} has an attribute bit without a name.", numbers(region))
+
+
+def _unknown_type(snapshot: Snapshot) -> Iterator[Hit]:
+    """A region has a memory type that the UEFI specification leaves undefined, neither its own nor
+    from the ranges for OEMs and operating systems. It is handed over as it is.
+    """
+    for region in snapshot.runtime_regions:
+        if max(MemoryType) < region.type < 0x7000_0000:
+            yield Hit(f"{label(region)} has a memory type without a name.", numbers(region))
+
+
+_LEFT_OUT = "Nothing to do: they are not needed after boot."
+
+RULES: tuple[Rule, ...] = (
+    Rule("region-empty", Severity.ERROR, FIRMWARE_BUG, _empty),
+    Rule("region-overflow", Severity.ERROR, FIRMWARE_BUG, _overflow),
+    Rule("region-misaligned", Severity.ERROR, FIRMWARE_BUG, _misaligned),
+    Rule("virt-outside-window", Severity.ERROR, KERNEL_MAPPING, _outside_window),
+    Rule("virt-incongruent", Severity.ERROR, KERNEL_MAPPING, _incongruent),
+    Rule("phys-overlap", Severity.ERROR, FIRMWARE_BUG, _physical_overlap),
+    Rule("virt-overlap", Severity.ERROR, KERNEL_MAPPING, _virtual_overlap),
+    Rule("too-many-regions", Severity.ERROR, FIRMWARE_BUG, _too_many),
+    Rule("region-without-runtime", Severity.INFO, _LEFT_OUT, _without_runtime),
+    Rule(
+        "region-unexplained",
+        Severity.WARNING,
+        "Find out why the kernel lists them, and report it to the kernel.",
+        _strange_without_runtime,
+    ),
+    Rule(
+        "attribute-unknown",
+        Severity.INFO,
+        "Nothing to do; a newer specification may name it.",
+        _unknown_attribute,
+    ),
+    Rule(
+        "type-undefined",
+        Severity.INFO,
+        "Nothing to do; tell the firmware's vendor.",
+        _unknown_type,
+    ),
+)

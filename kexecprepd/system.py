@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What the running system allows of kexec, and how this kernel itself was started.
+
+Sources: kernel/kexec_core.c, security/lockdown/lockdown.c, arch/x86/include/uapi/asm/bootparam.h.
+"""
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from .sysfs import SETUP_EFI, read_boot_params, read_setup_data, read_systab
+from .tree import ReadError, Tree
+
+T = TypeVar("T")
+
+LOADER_KEXEC = 0xD
+"""boot_params.type_of_loader >> 4 of a kernel that was started by kexec."""
+
+_SECURE_BOOT = {0: "unset", 1: "unknown", 2: "disabled", 3: "enabled"}
+_LOCKDOWN = re.compile(r"\[([a-z]+)\]")
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """What /proc and /sys say; None where they do not tell.
+
+    Limits are numbers of loads that are left, -1 for any number. `secure_boot` is what the boot
+    loader told this kernel; `handed_efi` whether it was handed a SETUP_EFI node.
+    """
+
+    has_kexec: bool | None
+    kernel_loaded: bool | None
+    crash_kernel_loaded: bool | None
+    load_disabled: bool | None
+    load_limit_reboot: int | None
+    load_limit_panic: int | None
+    lockdown: str | None
+    secure_boot: str | None
+    five_level_paging: bool | None
+    started_by_kexec: bool | None
+    handed_efi: bool
+    acpi_rsdp: str | None
+
+
+def read_system(root: Path) -> System:
+    """Look below `root`. What cannot be read is None: none of it decides on the map."""
+    lockdown = _LOCKDOWN.search(_text(root / "sys/kernel/security/lockdown") or "")
+    cpuinfo = _text(root / "proc/cpuinfo")
+    params = _or_none(root, read_boot_params)
+    handed = _or_none(root, read_setup_data) or ()
+    tables = dict(_or_none(root, read_systab) or ())
+    loaded = _flag(root / "sys/kernel", "kexec_loaded", "kexec/loaded")
+    live = (root / "proc").is_dir()  # a recording of /sys alone does not tell
+    return System(
+        has_kexec=loaded is not None if live else None,
+        kernel_loaded=loaded,
+        crash_kernel_loaded=_flag(root / "sys/kernel", "kexec_crash_loaded", "kexec/crash_loaded"),
+        load_disabled=_flag(root / "proc/sys/kernel", "kexec_load_disabled"),
+        load_limit_reboot=_number(root / "proc/sys/kernel/kexec_load_limit_reboot"),
+        load_limit_panic=_number(root / "proc/sys/kernel/kexec_load_limit_panic"),
+        lockdown=lockdown[1] if lockdown else None,
+        secure_boot=_SECURE_BOOT.get(params.secure_boot) if params else None,
+        five_level_paging=None if cpuinfo is None else bool(re.search(r"\bla57\b", cpuinfo)),
+        started_by_kexec=params.type_of_loader >> 4 == LOADER_KEXEC if params else None,
+        handed_efi=any(node.type == SETUP_EFI for node in handed),
+        acpi_rsdp=(
+            "boot_params"
+            if params and params.acpi_rsdp
+            else next((name for name in ("ACPI20", "ACPI") if tables.get(name)), None)
+        ),
+    )
+
+
+def load_obstacle(system: System) -> str | None:
+    """Why kexec_load(2) will be refused, whoever asks; None where nothing speaks against it."""
+    if system.has_kexec is False:
+        return "this kernel was built without kexec"
+    if system.load_disabled:
+        return "kernel.kexec_load_disabled is 1, until the next boot"
+    if system.load_limit_reboot == 0:
+        return "kernel.kexec_load_limit_reboot is 0: no loads are left"
+    if signed_only(system):
+        return f"the kernel is locked down ({system.lockdown})"
+    return None
+
+
+def signed_only(system: System) -> bool:
+    """Whether kexec_file_load(2), where the kernel packs EFI itself, takes signed kernels only."""
+    return system.lockdown not in (None, "none")
+
+
+def _or_none(root: Path, read: Callable[[Tree], T]) -> T | None:
+    try:
+        with Tree.open(root / "sys") as tree:
+            return read(tree)
+    except ReadError:
+        return None  # for root alone, or not there: systab is without EFI
+
+
+def _text(path: Path) -> str | None:
+    try:
+        return path.read_text("ascii", errors="backslashreplace")
+    except OSError:
+        return None  # an old kernel, a kernel without that option, or nothing mounted
+
+
+def _number(path: Path) -> int | None:
+    text = (_text(path) or "").strip()
+    return int(text) if re.fullmatch(r"-?[0-9]{1,20}", text) else None
+
+
+def _flag(top: Path, *names: str) -> bool | None:
+    numbers = (_number(top / name) for name in names)
+    return next((bool(number) for number in numbers if number is not None), None)

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Opens sysfs' files and takes their text apart, strictly; every error names the file."""
+
+import errno
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+MAX_TEXT = 4096
+"""A sysfs attribute never exceeds a page."""
+
+U32 = (1 << 32) - 1
+U64 = (1 << 64) - 1
+
+_HEX = re.compile(r"0x(0|[1-9a-f][0-9a-f]*)\n")
+_BARE_HEX = re.compile(r"(0|[1-9a-f][0-9a-f]*)\n")
+_NUMBER = re.compile(r"0|[1-9][0-9]*")
+
+
+class ReadError(Exception):
+    """Sysfs could not be read whole.
+
+    `code` says how, as a finding's code; `path` is the file or directory, `problem` what was
+    wrong with it, `hint` what to do. None of them holds an address or a file's content.
+    """
+
+    def __init__(self, code: str, path: str, problem: str, hint: str) -> None:
+        super().__init__(f"{path}: {problem}")
+        self.code = code
+        self.path = path
+        self.problem = problem
+        self.hint = hint
+
+
+class UnstableError(ReadError):
+    """No two passes agreed within the bound: the tree kept changing while it was read."""
+
+
+class Tree:
+    """A directory held open; every path is relative to it, every error names the path whole."""
+
+    def __init__(self, top: Path, fd: int) -> None:
+        self._top = top
+        self._fd = fd
+
+    @classmethod
+    @contextmanager
+    def open(cls, top: Path) -> Iterator["Tree"]:
+        try:
+            fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            hint = "Give --root the directory that holds sys/, or mount sysfs."
+            raise ReadError("sysfs-missing", str(top), words_of(error), hint) from error
+        try:
+            yield cls(top, fd)
+        finally:
+            os.close(fd)
+
+    def error(self, code: str, path: str, problem: str, hint: str) -> ReadError:
+        return ReadError(code, str(self._top / path), problem, hint)
+
+    def malformed(self, path: str, expected: str) -> ReadError:
+        hint = "This is not what the kernel writes: compare with the kernel's documentation."
+        return self.error("sysfs-malformed", path, f"expected {expected}", hint)
+
+    def is_directory(self, path: str) -> bool:
+        return self.names(path) is not None
+
+    def names(self, path: str) -> list[str] | None:
+        """The names in a directory, None where it does not exist."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        try:
+            return os.listdir(fd)
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        finally:
+            os.close(fd)
+
+    def bytes(self, path: str, limit: int) -> bytes:
+        """A whole file. A file longer than `limit` bytes is an error: nothing is cut off."""
+        try:
+            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        try:
+            content = b""
+            while len(content) <= limit:
+                chunk = os.read(fd, limit + 1 - len(content))
+                if not chunk:
+                    return content
+                content += chunk
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        finally:
+            os.close(fd)
+        raise self.malformed(path, f"at most {limit} bytes")
+
+    def text(self, path: str) -> str:
+        try:
+            return self.bytes(path, MAX_TEXT).decode("ascii")
+        except UnicodeDecodeError as error:
+            raise self.malformed(path, "plain text") from error
+
+    def hex(self, path: str, maximum: int = U64) -> int:
+        """A value as the kernel prints it with `0x%llx\\n`: lower case, no padding."""
+        match = _HEX.fullmatch(self.text(path))
+        if match is None:
+            raise self.malformed(path, "one hexadecimal number, 0x..., and a newline")
+        value = int(match[1], 16)
+        if value > maximum:
+            bits = maximum.bit_length()
+            hint = "This is not what the kernel writes: the tree is damaged."
+            raise self.error("sysfs-malformed", path, f"the number exceeds {bits} bits", hint)
+        return value
+
+    def bare_hex(self, path: str) -> int:
+        """A value as the kernel prints it with `%lx\n`: without a prefix."""
+        match = _BARE_HEX.fullmatch(self.text(path))
+        if match is None or int(match[1], 16) > U64:
+            raise self.malformed(path, "one hexadecimal number and a newline")
+        return int(match[1], 16)
+
+    def optional_text(self, path: str) -> str | None:
+        try:
+            os.stat(path, dir_fd=self._fd)
+        except FileNotFoundError:
+            return None
+        except OSError as error:
+            raise self._unreadable(path, error) from error
+        return self.text(path)
+
+    def numbered(self, path: str) -> list[int] | None:
+        """The numeric names in a directory, ascending; None where it does not exist."""
+        names = self.names(path)
+        if names is None:
+            return None
+        for name in names:
+            if not _NUMBER.fullmatch(name):
+                raise self.malformed(f"{path}/{name}", "only directories with a decimal number")
+        return sorted(int(name) for name in names)
+
+    def require_names(self, path: str, expected: tuple[str, ...]) -> None:
+        """Refuse a directory that lacks one of the names, or holds another one."""
+        found = self.names(path)
+        for name in expected:
+            if name not in (found or ()):
+                raise self._unreadable(f"{path}/{name}", FileNotFoundError(errno.ENOENT, ""))
+        for name in found or ():
+            if name not in expected:
+                raise self.malformed(f"{path}/{name}", "only " + ", ".join(expected))
+
+    def _unreadable(self, path: str, error: OSError) -> ReadError:
+        if isinstance(error, FileNotFoundError):
+            hint = (
+                "Half a map is never used: if this persists, report it with the kernel's version."
+            )
+            return self.error("sysfs-missing", path, "it is missing", hint)
+        if isinstance(error, PermissionError):
+            hint = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
+            return self.error("sysfs-unreadable", path, "permission denied", hint)
+        hint = "If this persists, report it with the kernel's version."
+        return self.error("sysfs-unreadable", path, words_of(error), hint)
+
+
+def words_of(error: OSError) -> str:
+    return (error.strerror or str(error)).lower()

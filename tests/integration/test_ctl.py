@@ -1,0 +1,321 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""kexecprepctl as a user runs it: what it prints, and how it ends."""
+
+import hashlib
+import json
+import os
+import re
+import select
+import signal
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.support.daemon import CHECKOUT, Daemon, running
+from tests.support.notify_socket import DEADLINE
+from tests.support.private_bus import PrivateBus
+from tests.support.recordings import add_range, materialise, remove, set_region, write
+
+from .client import Client
+from .unprivileged import SETPRIV
+
+pytestmark = pytest.mark.bus
+
+JSON = ("--json=short", "--json=pretty")
+
+
+def ctl(
+    bus: PrivateBus, *arguments: str | Path, user: bool = False, data: bytes | None = None
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run it to its end, as root or as a user without rights."""
+    command = [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
+    return subprocess.run(
+        [*SETPRIV, *command] if user else command,
+        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
+        cwd=CHECKOUT,
+        capture_output=True,
+        input=data,
+        timeout=DEADLINE,
+    )
+
+
+def as_json(done: "subprocess.CompletedProcess[bytes]") -> Any:
+    assert done.stderr == b""
+    return json.loads(done.stdout)
+
+
+@contextmanager
+def watch(bus: PrivateBus, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+    """`kexecprepctl watch` that has begun."""
+    process = subprocess.Popen(
+        [sys.executable, "-m", "kexecprepd.ctl", "watch", *arguments],
+        env=bus.environment,
+        cwd=CHECKOUT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None and process.stderr is not None
+    try:
+        assert process.stderr.readline() == "Watching, from generation 1 on.\n"
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+        process.stderr.close()
+
+
+def line_of(file: Any) -> str:
+    """The next line, which must come before the deadline."""
+    assert select.select([file], [], [], DEADLINE)[0], "nothing came"
+    line: str = file.readline()
+    return line
+
+
+@pytest.mark.parametrize("user", [False, True])
+def test_status_is_the_default_and_for_everyone(
+    daemon: Daemon, bus: PrivateBus, user: bool
+) -> None:
+    done = ctl(bus, user=user)
+    assert done.returncode == 0
+    assert b"State: ready\n" in done.stdout
+    assert done.stdout == ctl(bus, "status", user=user).stdout
+
+
+@pytest.mark.parametrize("mode", JSON)
+def test_status_has_every_property(
+    daemon: Daemon, bus: PrivateBus, client: Client, mode: str
+) -> None:
+    shown = as_json(ctl(bus, mode, "status"))
+    assert shown == client.get_all()
+    assert (b"\n " in ctl(bus, "status", mode).stdout) is (mode == "--json=pretty")
+
+
+def test_status_tells_an_invalid_state_and_ends_with_0(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path
+) -> None:
+    set_region(tree, 0, num_pages=0)
+    client.call("Refresh")
+    done = ctl(bus, "status")
+    assert done.returncode == 0
+    assert b"State: invalid\n" in done.stdout
+    assert b"Image: none\n" in done.stdout
+
+
+def test_map_shows_both_maps(daemon: Daemon, bus: PrivateBus, client: Client) -> None:
+    shown = as_json(ctl(bus, "map", "--json=short"))
+    names = ("number", "type", "phys-addr", "virt-addr", "num-pages", "attribute")
+    regions = [tuple(region[n] for n in names) for region in shown["runtime-map"]]
+    assert regions == client.call("GetRuntimeMap")
+    ranges = [(r["start"], r["end"], r["type"]) for r in shown["memory-map"]]
+    assert ranges == client.call("GetMemoryMap")
+    text = ctl(bus, "map").stdout.decode()
+    for region in shown["runtime-map"]:
+        assert f"{region['virt-addr']:#018x}" in text
+    for start, end, kind in ranges:
+        assert re.search(rf"{start:#012x} +{end:#012x} +\S+ +{kind}", text)
+
+
+def test_findings_have_a_hint_and_numbers(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path
+) -> None:
+    set_region(tree, 1, num_pages=0)
+    client.call("Refresh")
+    done = ctl(bus, "findings")
+    assert done.returncode == 0
+    first = done.stdout.decode().splitlines()[:3]
+    assert first[0].endswith("has no pages. [region-empty]")
+    assert first[0].startswith("error: ")
+    assert first[1].strip() != ""
+    assert "num-pages=0" in first[2]
+    shown = as_json(ctl(bus, "findings", "--json=short"))
+    assert shown[0]["code"] == "region-empty"
+    assert shown[0]["details"]["region"] == 1
+
+
+def test_dump_writes_the_image_for_its_owner_alone(
+    daemon: Daemon, bus: PrivateBus, client: Client, top: Path
+) -> None:
+    target = top / "image"
+    assert ctl(bus, "dump", target).returncode == 0
+    assert target.read_bytes() == (daemon.cache / "setup_data").read_bytes()
+    assert stat.S_IMODE(target.stat().st_mode) == 0o600
+    about = as_json(ctl(bus, "dump", target, "--json=short"))
+    assert about["sha256"] == hashlib.sha256(target.read_bytes()).hexdigest()
+    assert about["size"] == len(target.read_bytes())
+    assert sorted(path.name for path in top.glob(".*")) == []
+
+
+def test_dump_to_standard_output_is_the_image_and_nothing_else(
+    daemon: Daemon, bus: PrivateBus
+) -> None:
+    assert ctl(bus, "dump", "-").stdout == (daemon.cache / "setup_data").read_bytes()
+
+
+def test_dump_that_cannot_be_written_says_why(daemon: Daemon, bus: PrivateBus, top: Path) -> None:
+    done = ctl(bus, "dump", top / "no/such/folder")
+    assert done.returncode == 1
+    assert b"cannot be written: no such file or directory" in done.stderr
+
+
+@pytest.mark.parametrize("command", [["map"], ["findings"], ["dump", "-"]], ids=" ".join)
+def test_a_user_is_denied_what_is_for_root_in_words(
+    daemon: Daemon, bus: PrivateBus, command: list[str]
+) -> None:
+    done = ctl(bus, *command, user=True)
+    assert (done.returncode, done.stdout) == (7, b"")
+    assert b"Only root may ask for this" in done.stderr
+
+
+def test_an_invalid_image_is_not_dumped_unless_forced(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path, top: Path
+) -> None:
+    set_region(tree, 1, num_pages=0)
+    client.call("Refresh")
+    target = top / "image"
+    done = ctl(bus, "dump", target)
+    assert done.returncode == 4
+    assert b"region-empty" in done.stderr
+    assert not target.exists()
+    forced = ctl(bus, "dump", "--force", target, "--root", tree)
+    assert forced.returncode == 0
+    assert b"Packed all the same" in forced.stderr
+    assert len(target.read_bytes()) == 352
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["status"], ["check"], ["map"], ["findings"], ["dump", "-"], ["watch"]],
+    ids=lambda command: command[0],
+)
+def test_without_a_daemon_every_command_says_so(bus: PrivateBus, command: list[str]) -> None:
+    done = ctl(bus, *command)
+    assert (done.returncode, done.stdout) == (6, b"")
+    assert b"cannot be reached" in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_without_a_bus_it_says_so(bus: PrivateBus) -> None:
+    bus.kill()
+    done = ctl(bus, "status")
+    assert done.returncode == 6
+    assert b"the system bus cannot be reached" in done.stderr
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["status", "--json=loud"],
+        ["dump"],
+        ["map", "more"],
+        ["dump", "-", "--json=short"],
+    ],
+    ids=" ".join,
+)
+def test_wrong_usage_ends_with_2(daemon: Daemon, bus: PrivateBus, arguments: list[str]) -> None:
+    done = ctl(bus, *arguments)
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert b"Traceback" not in done.stderr
+
+
+def test_watch_prints_each_change_once(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path
+) -> None:
+    with watch(bus, "--json=short") as process:
+        for number in range(2):
+            add_range(tree, (8 + number) << 30, ((9 + number) << 30) - 1, "System RAM")
+            client.call("Refresh")
+        changes = [json.loads(line_of(process.stdout)) for _ in range(2)]
+        process.send_signal(signal.SIGINT)
+        assert process.wait(DEADLINE) == 0
+        assert process.stdout is not None and process.stdout.read() == ""
+    assert [(c["generation"], c["changed"], c["state"]) for c in changes] == [
+        (2, ["memmap"], "ready"),
+        (3, ["memmap"], "ready"),
+    ]
+
+
+def test_watch_waits_for_a_daemon_that_stops(
+    bus: PrivateBus, top: Path, tree: Path, client: Client
+) -> None:
+    with running(top, tree, bus.environment) as daemon, watch(bus) as process:
+        daemon.stop()
+        assert line_of(process.stderr) == "The daemon has stopped; waiting for it.\n"
+        again = top / "again"
+        again.mkdir()
+        with running(again, tree, bus.environment):
+            assert line_of(process.stderr) == "The daemon is back.\n"
+            add_range(tree, 8 << 30, (9 << 30) - 1, "System RAM")
+            client.call("Refresh")
+            assert "generation 2: memmap changed; ready" in line_of(process.stdout)
+
+
+def test_watch_ends_with_6_when_the_bus_goes(daemon: Daemon, bus: PrivateBus) -> None:
+    with watch(bus) as process:
+        bus.kill()
+        assert process.wait(DEADLINE) == 6
+    daemon.wait()
+
+
+CHECKS: dict[str, tuple[int, Callable[[Path], object]]] = {
+    "ready": (0, lambda tree: None),
+    "degraded": (3, lambda tree: write(tree, "sys/firmware/efi/systab", "SMBIOS=0x7f520000\n")),
+    "invalid": (4, lambda tree: set_region(tree, 1, num_pages=0)),
+    "unsupported": (5, lambda tree: remove(tree, "sys/firmware/efi")),
+}
+
+
+@pytest.mark.parametrize("state", CHECKS)
+def test_check_ends_by_the_state_and_has_everything(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path, state: str
+) -> None:
+    code, damage = CHECKS[state]
+    damage(tree)
+    client.call("Refresh")
+    done = ctl(bus, "check")
+    assert done.returncode == code
+    assert done.stdout.decode().startswith(f"{state}: ")
+    shown = json.loads(ctl(bus, "check", "--json=short").stdout)
+    assert shown["state"] == state
+    assert shown["reason"] == client.get_all()["Reason"]
+    assert [f["code"] for f in shown["findings"]] == [f[1] for f in client.call("GetFindings")]
+    assert all(f["hint"] for f in shown["findings"])
+    assert "kexec-load-allowed" in shown["system"]
+
+
+def test_check_tells_a_user_the_state_without_the_findings(daemon: Daemon, bus: PrivateBus) -> None:
+    done = ctl(bus, "check", user=True)
+    assert done.returncode == 0
+    assert b"for root alone" in done.stderr
+    assert json.loads(ctl(bus, "check", "--json=short", user=True).stdout)["findings"] is None
+
+
+def test_with_root_a_tree_is_judged_without_a_daemon(bus: PrivateBus, top: Path) -> None:
+    mixed = materialise("deb12-6.1-ovmf32-mixed", top / "mixed")
+    assert ctl(bus, "check", "--root", mixed).returncode == 5
+    assert len(json.loads(ctl(bus, "--root", mixed, "--json=short", "map").stdout)["memory-map"])
+    denied = ctl(bus, "findings", "--root", mixed, user=True)
+    assert denied.returncode == 7
+    assert b"permission denied" in denied.stderr
+
+
+def test_output_that_nobody_reads_brings_no_traceback(daemon: Daemon, bus: PrivateBus) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    with open(writer, "wb") as closed:
+        process = subprocess.run(
+            [sys.executable, "-m", "kexecprepd.ctl", "map"],
+            env=bus.environment,
+            cwd=CHECKOUT,
+            stdout=closed,
+            stderr=subprocess.PIPE,
+        )
+    assert process.stderr == b""

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""bash's completion of kexecprepctl, against what kexecprepctl takes."""
+
+import re
+import shlex
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from kexecprepd.ctl import __main__ as ctl
+from kexecprepd.ctl.output import JSON_MODES
+
+from .conftest import CHECKOUT
+
+pytestmark = pytest.mark.package
+
+COMPLETION = CHECKOUT / "packaging/completion/kexecprepctl"
+
+# compopt works within a completion only.
+ASK = """
+compopt() {{ :; }}
+source {completion}
+COMP_WORDS=({words})
+COMP_CWORD=$((${{#COMP_WORDS[@]}} - 1))
+_kexecprepctl
+printf '%s\\n' "${{COMPREPLY[@]}}"
+"""
+
+
+def complete(*words: str, folder: Path = CHECKOUT) -> list[str]:
+    """What is offered for the last of the words that follow the command."""
+    text = " ".join(map(shlex.quote, ["kexecprepctl", *words]))
+    script = ASK.format(completion=shlex.quote(str(COMPLETION)), words=text)
+    done = subprocess.run(
+        ["bash", "-u", "-c", script], cwd=folder, capture_output=True, text=True, check=True
+    )
+    assert not done.stderr
+    return sorted(done.stdout.split("\n")[:-1]) if done.stdout.strip() else []
+
+
+def help_of(capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """What kexecprepctl prints for --help."""
+    with pytest.raises(SystemExit):
+        ctl.main([*arguments, "--help"])
+    return capsys.readouterr().out
+
+
+def test_every_command_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
+    shown = help_of(capsys)
+    assert complete("") == sorted(re.findall(r"^    ([a-z]+) ", shown, re.MULTILINE))
+    assert complete("--json", "=", "short", "f") == ["findings"]
+
+
+@pytest.mark.parametrize("command", [[], ["status"], ["check"], ["dump"], ["watch"]])
+def test_every_option_is_offered(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
+    options = set(re.findall(r"(?<![\w-])--[a-z]+", help_of(capsys, *command)))
+    assert {word.rstrip("=") for word in complete(*command, "-")} == options
+
+
+@pytest.mark.parametrize("before", [["--json"], ["--json", "="], ["map", "--json", "="]])
+def test_the_values_of_json_are_offered(before: list[str]) -> None:
+    assert complete(*before, "") == sorted(JSON_MODES)
+    assert complete(*before, "sh") == ["short"]
+
+
+def test_they_are_offered_where_nothing_follows_the_equals_sign() -> None:
+    assert complete("--json", "=") == sorted(JSON_MODES)
+
+
+def test_files_are_offered_for_dump_once(tmp_path: Path) -> None:
+    (tmp_path / "my image").touch()
+    assert complete("dump", "my", folder=tmp_path) == ["my image"]
+    assert complete("dump", "--force", "", folder=tmp_path) == ["my image"]
+    assert complete("dump", "my image", "", folder=tmp_path) == []
+    assert complete("status", "", folder=tmp_path) == []
+
+
+def test_directories_are_offered_for_root(tmp_path: Path) -> None:
+    (tmp_path / "tree").mkdir()
+    (tmp_path / "text").touch()
+    assert complete("check", "--root", "t", folder=tmp_path) == ["tree"]
+    assert complete("--root", "=", "t", folder=tmp_path) == ["tree"]

@@ -1,0 +1,156 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The Debian package: what is in it, and that it is as Debian wants it."""
+
+import compileall
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from kexecprepd import __version__
+
+from .conftest import CHECKOUT, files_below, run
+
+pytestmark = pytest.mark.package
+
+MODULES = "/usr/lib/python3/dist-packages"
+INFO = f"{MODULES}/kexecprepd-{__version__}.dist-info"
+
+OF_DEBIAN = {
+    *(f"/usr/share/doc/kexecprepd/{name}" for name in ("changelog.gz", "changelog.Debian.gz")),
+    *(f"/usr/share/doc/kexecprepd/{name}" for name in ("copyright", "README.md.gz")),
+    "/usr/share/lintian/overrides/kexecprepd",
+}
+"""What the package has beyond packaging/install's files."""
+
+
+def field(deb: Path, name: str) -> str:
+    """A field of the package's control file."""
+    return run("dpkg-deb", "--field", deb, name).strip()
+
+
+def script(deb: Path, name: str) -> str:
+    """A script of the maintainer's."""
+    control = subprocess.run(["dpkg-deb", "--ctrl-tarfile", deb], capture_output=True, check=True)
+    command = ["tar", "--extract", "--to-stdout", f"./{name}"]
+    return subprocess.run(command, input=control.stdout, capture_output=True).stdout.decode()
+
+
+def test_lintian_has_no_error_or_warning(deb: Path) -> None:
+    command = ["lintian", "--no-cfg", "--allow-root", "--fail-on", "error,warning", str(deb)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, f"lintian says:\n{done.stdout}{done.stderr}"
+
+
+def test_every_override_of_lintian_has_its_reason() -> None:
+    lines = (CHECKOUT / "packaging/debian/kexecprepd.lintian-overrides").read_text().splitlines()
+    for before, line in zip(["", *lines], lines, strict=False):
+        assert line.startswith("#") or before.startswith("#"), f"no reason above {line!r}"
+
+
+def test_it_has_the_files_that_install_has(unpacked: Path, installed: Path) -> None:
+    # What dh_python3 knows of Python's metadata varies with the release that builds.
+    shipped = {path for path in files_below(unpacked) if not path.startswith(f"{INFO}/")}
+    names = files_below(installed)
+    expected = {f"{path}.gz" if "/man/" in path else path for path in names}
+    assert shipped == expected | OF_DEBIAN
+
+
+def test_they_have_the_same_content_and_mode(unpacked: Path, installed: Path) -> None:
+    shipped = files_below(unpacked)
+    for name, path in files_below(installed).items():
+        if "/man/" in name:
+            continue
+        assert shipped[name].read_bytes() == path.read_bytes(), name
+        assert shipped[name].stat().st_mode == path.stat().st_mode, name
+
+
+def test_one_package_is_for_every_release(deb: Path, unpacked: Path) -> None:
+    assert field(deb, "Architecture") == "all"
+    unit = (unpacked / "usr/lib/systemd/system/kexecprepd.service").read_text()
+    assert "\nType=notify\n" in unit
+    assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in unit
+
+
+def test_it_depends_on_what_the_daemon_needs(deb: Path) -> None:
+    depends = set(field(deb, "Depends").split(", "))
+    assert depends >= {
+        "default-dbus-system-bus | dbus-system-bus",
+        "procps",
+        "python3 (>= 3.11)",
+        "python3-pydbus",
+        "python3-pyudev",
+        "python3-sdnotify",
+        "systemd (>= 252)",
+    }
+    # An upper bound would keep it from the next release.
+    assert not re.search(r"\(<", field(deb, "Depends"))
+
+
+def test_no_file_is_configuration(deb: Path) -> None:
+    # So that nothing of the package outlives its removal.
+    assert not script(deb, "conffiles")
+
+
+def test_the_user_is_there_before_the_bus_looks_and_the_service_starts(deb: Path) -> None:
+    postinst = script(deb, "postinst")
+    steps = ("systemd-sysusers ", "ReloadConfig", "deb-systemd-invoke ")
+    places = [postinst.index(step) for step in steps]
+    assert places == sorted(places)
+
+
+def test_an_upgrade_restarts_the_service_and_does_not_stop_it_before(deb: Path) -> None:
+    assert "_dh_action=restart" in script(deb, "postinst") or "restart" in script(deb, "postinst")
+    assert re.search(r'"\$1" = remove \].*\n\s*deb-systemd-invoke stop', script(deb, "prerm"))
+
+
+def test_purge_takes_the_cache_and_the_user(deb: Path) -> None:
+    postrm = script(deb, "postrm")
+    assert "/run/kexecprepd" in postrm
+    assert "userdel kexecprepd" in postrm
+
+
+def test_the_code_compiles(unpacked: Path) -> None:
+    assert compileall.compile_dir(unpacked / MODULES[1:], quiet=1, force=True)
+
+
+@pytest.mark.parametrize("program", ["usr/bin/kexecprepctl", "usr/libexec/kexecprepd"])
+def test_the_programs_run_from_the_package(unpacked: Path, program: str) -> None:
+    path = unpacked / program
+    assert path.read_text().startswith("#!/usr/bin/python3 -I\n")
+    # -I keeps out what PYTHONPATH names, so the module's place is given in another way.
+    start = f"import sys, runpy; sys.path.insert(0, {str(unpacked / MODULES[1:])!r}); "
+    start += f"sys.argv = ['{path.name}', '--version']; runpy.run_path({str(path)!r})"
+    shown = run(sys.executable, "-I", "-B", "-c", start)
+    assert shown == f"{path.name} {__version__}\n"
+
+
+def test_its_version_is_the_code_s(deb: Path) -> None:
+    assert field(deb, "Version").rpartition("-")[0] == __version__
+
+
+def test_python_knows_it(unpacked: Path) -> None:
+    metadata = (unpacked / INFO[1:] / "METADATA").read_text()
+    assert f"\nName: kexecprepd\nVersion: {__version__}\n" in metadata
+
+
+def test_the_same_tree_gives_the_same_package(deb: Path, tmp_path: Path) -> None:
+    run(CHECKOUT / "packaging" / "build-deb", "--output", tmp_path)
+    assert (tmp_path / deb.name).read_bytes() == deb.read_bytes()
+
+
+def test_a_suffix_makes_a_later_version(tmp_path: Path, deb: Path) -> None:
+    run(CHECKOUT / "packaging" / "build-deb", "--output", tmp_path, "--suffix", "+local1")
+    (later,) = tmp_path.glob("*.deb")
+    versions = (field(later, "Version"), field(deb, "Version"))
+    assert versions[0] == f"{versions[1]}+local1"
+    run("dpkg", "--compare-versions", versions[0], "gt", versions[1])
+
+
+def test_the_build_leaves_nothing_in_the_checkout(deb: Path) -> None:
+    for name in ("debian", "build", ".pybuild"):
+        assert not os.path.lexists(CHECKOUT / name)
+    assert not list(CHECKOUT.glob("*.egg-info"))

@@ -1,0 +1,376 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Rules for the memory map itself: against itself, against what was there at boot, and now."""
+
+from pathlib import Path
+
+import pytest
+
+from kexecprepd.findings import Finding
+from kexecprepd.sysfs import read_snapshot
+from kexecprepd.validation import validate
+from tests.support.recordings import (
+    MEMMAP,
+    MEMORY_BLOCKS,
+    Damage,
+    add_range,
+    add_region,
+    damage,
+    remove,
+    set_e820,
+    set_memory_blocks,
+    set_range,
+    write,
+)
+
+GIB = 1 << 30
+BLOCK = 128 << 20
+GAP = 0xD000_0000
+VIRT = 0xFFFF_FFFE_D000_0000
+RUNTIME = 1 << 63
+
+# The recording has System RAM from 4 GiB to 8 GiB: blocks 32 to 63 of 128 MiB.
+ALL_BLOCKS = range(64)
+
+
+def blocks(root: Path, *absent: int) -> None:
+    """All blocks of memory but the absent ones."""
+    set_memory_blocks(root, BLOCK, (number for number in ALL_BLOCKS if number not in absent))
+
+
+def cmdline(root: Path, text: str) -> None:
+    write(root, "proc/cmdline", f"quiet {text}\n")
+
+
+def many_ranges(root: Path, count: int) -> None:
+    """Reserved ranges in the gap until the memory map has `count`."""
+    for number in range(17, count):
+        start = GAP + number * 0x2000
+        add_range(root, start, start + 0xFFF, "Reserved")
+
+
+def plug(root: Path, start: int = GAP, size: int = BLOCK) -> None:
+    """Memory plugged in after boot."""
+    add_range(root, start, start + size - 1, "System RAM")
+
+
+def mmio(root: Path, phys_addr: int, pages: int = 1) -> int:
+    """A region of MMIO; its number."""
+    return add_region(
+        root,
+        type=11,
+        phys_addr=phys_addr,
+        virt_addr=VIRT + phys_addr % (1 << 21),
+        num_pages=pages,
+        attribute=RUNTIME,
+    )
+
+
+def boot_services(root: Path, phys_addr: int) -> int:
+    """A boot-services region, which may lie in System RAM; its number."""
+    return add_region(
+        root, type=4, phys_addr=phys_addr, virt_addr=VIRT, num_pages=1, attribute=RUNTIME
+    )
+
+
+DAMAGE: dict[str, dict[str, Damage]] = {
+    "memmap-missing": {
+        "no directory": damage(lambda root: remove(root, MEMMAP)),
+        "empty": damage(lambda root: remove(root, MEMMAP), lambda root: (root / MEMMAP).mkdir()),
+    },
+    "memmap-inverted": {
+        "by a byte": damage(lambda root: add_range(root, GAP, GAP - 1, "Reserved")),
+        "wrapping": damage(lambda root: add_range(root, (1 << 64) - 0x1000, 0xFFF, "System RAM")),
+    },
+    "memmap-contradiction": {
+        "by a byte": damage(lambda root: add_range(root, 0x1_FFFF_FFFF, 0x2_0000_0FFF, "Reserved")),
+        "by a page": damage(lambda root: set_range(root, 2, start=0x80_5000)),
+        "one in the other": damage(
+            lambda root: add_range(root, 0x100_0000, 0x100_0FFF, "Reserved")
+        ),
+    },
+    "memmap-repetition": {
+        "plugged in again": damage(
+            lambda root: add_range(root, 0x1_0000_0000, 0x1_07FF_FFFF, "System RAM")
+        ),
+        "spelt otherwise": damage(
+            lambda root: add_range(root, 0xB000_0000, 0xB000_0FFF, "reserved")
+        ),
+    },
+    "memmap-type-unknown": {
+        "new": damage(lambda root: set_range(root, 14, type="Radioactive memory")),
+    },
+    "memmap-too-long": {"one more": damage(lambda root: many_ranges(root, 129))},
+    "memory-absent": {
+        "a block": damage(lambda root: blocks(root, 40)),
+        "the first above 4 GiB": damage(lambda root: blocks(root, 32)),
+        "the last": damage(lambda root: blocks(root, 63)),
+        "all above 4 GiB": damage(lambda root: blocks(root, *range(32, 64))),
+        "half of a block of 2 GiB": damage(
+            lambda root: set_memory_blocks(root, 2 * GIB, (0, 1, 2))
+        ),
+        "a like option": damage(
+            lambda root: blocks(root, 40), lambda root: cmdline(root, "memtest=4 xmem=1")
+        ),
+    },
+    "memory-cut": {
+        "mem=": damage(
+            lambda root: blocks(root, *range(40, 64)), lambda root: cmdline(root, "mem=5G")
+        ),
+        "memmap=": damage(
+            lambda root: blocks(root, 40), lambda root: cmdline(root, "memmap=1G!5G")
+        ),
+    },
+    "region-in-plugged-memory": {
+        "boot services": damage(lambda root: plug(root), lambda root: boot_services(root, GAP)),
+        "MMIO": damage(
+            lambda root: plug(root), lambda root: mmio(root, GAP), also=("region-in-usable-memory",)
+        ),
+        "the last page of it": damage(
+            lambda root: plug(root),
+            lambda root: mmio(root, GAP + BLOCK - 0x1000, 2),
+            also=("region-in-usable-memory",),
+        ),
+        "between ranges of boot": damage(
+            lambda root: plug(root, 0xC000_0000, 0x3FC0_0000), lambda root: boot_services(root, GAP)
+        ),
+    },
+    "soft-reserved-memory": {
+        "above": damage(
+            lambda root: add_range(root, 0x2_0000_0000, 0x2_3FFF_FFFF, "Soft Reserved")
+        ),
+    },
+    "mirror-lost": {"asked for": damage(lambda root: cmdline(root, "kernelcore=mirror"))},
+}
+
+
+def findings_of(root: Path) -> tuple[Finding, ...]:
+    """What validation says of a tree, but for the healthy note on boot services."""
+    found = validate(read_snapshot(root))
+    return tuple(each for each in found if each.code != "boot-services-kept")
+
+
+def codes_of(root: Path) -> set[str]:
+    return {finding.code for finding in findings_of(root)}
+
+
+def absences(root: Path) -> list[tuple[int, int]]:
+    """The absent parts that are told, ascending."""
+    parts = []
+    for finding in findings_of(root):
+        start, end = finding.details["absent-start"], finding.details["absent-end"]
+        assert isinstance(start, int)
+        assert isinstance(end, int)
+        parts.append((start, end))
+    return parts
+
+
+def test_absent_blocks_are_told_with_their_extent(tree: Path) -> None:
+    blocks(tree, 40, 41, 63)
+
+    assert absences(tree) == [
+        (40 * BLOCK, 42 * BLOCK - 1),
+        (63 * BLOCK, 64 * BLOCK - 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("size", "numbers"),
+    [
+        pytest.param(BLOCK, range(64), id="all"),
+        pytest.param(BLOCK, range(32, 64), id="none below 4 GiB"),
+        pytest.param(BLOCK, [0, *range(32, 64)], id="holes below 4 GiB"),
+        pytest.param(BLOCK, range(100), id="more than the memory map has"),
+        pytest.param(2 * GIB, (0, 2, 3), id="blocks of 2 GiB"),
+        pytest.param(1 << 63, (0,), id="blocks that end with the address space"),
+        pytest.param(BLOCK, (), id="no block is listed"),
+    ],
+)
+def test_memory_that_is_present_is_not_absent(size: int, numbers: range, tree: Path) -> None:
+    set_memory_blocks(tree, size, numbers)
+
+    assert not findings_of(tree)
+
+
+def test_memory_that_ends_within_a_block_of_2_gib_is_present(tree: Path) -> None:
+    set_range(tree, 16, end=0x1_87FF_FFFF)
+    set_memory_blocks(tree, 2 * GIB, (0, 2, 3))
+
+    assert not findings_of(tree)
+
+
+def test_of_a_range_across_4_gib_the_part_above_counts(tree: Path) -> None:
+    remove(tree, f"{MEMMAP}/15")
+    remove(tree, "sys/firmware/efi/runtime-map/5")
+    remove(tree, "sys/firmware/efi/runtime-map/0")
+    for number in range(1, 5):
+        path = tree / "sys/firmware/efi/runtime-map"
+        (path / str(number)).rename(path / str(number - 1))
+    remove(tree, f"{MEMMAP}/16")
+    add_range(tree, 0xE000_0000, 0x1_FFFF_FFFF, "System RAM")
+    set_e820(tree, [(0, 0x2_0000_0000, 1)])
+    blocks(tree, 30, 31, 32)
+
+    assert absences(tree) == [(4 * GIB, 4 * GIB + BLOCK - 1)]
+
+
+def test_other_memory_than_ram_need_not_be_present(tree: Path) -> None:
+    add_range(tree, 0x10_0000_0000, 0x10_3FFF_FFFF, "Reserved")
+    add_range(tree, 0x20_0000_0000, 0x20_3FFF_FFFF, "Persistent Memory")
+    blocks(tree)
+
+    assert not findings_of(tree)
+
+
+def test_a_kernel_without_memory_hotplug_says_nothing_of_presence(tree: Path) -> None:
+    blocks(tree, 40)
+    remove(tree, f"{MEMORY_BLOCKS}/block_size_bytes")
+
+    assert not findings_of(tree)
+
+
+def test_offline_blocks_are_present(tree: Path) -> None:
+    blocks(tree)
+    write(tree, f"{MEMORY_BLOCKS}/memory40/state", "offline\n")
+
+    assert not findings_of(tree)
+
+
+@pytest.mark.parametrize(
+    ("option", "code"),
+    [
+        ("mem=6G", "memory-cut"),
+        ("memmap=nn[KMG]", "memory-cut"),
+        ("hugepages=mem", "memory-absent"),
+        ("memory=6G", "memory-absent"),
+    ],
+)
+def test_only_options_that_cut_memory_explain_its_absence(
+    option: str, code: str, tree: Path
+) -> None:
+    blocks(tree, 40)
+    cmdline(tree, option)
+
+    assert codes_of(tree) == {code}
+
+
+def test_mem_on_the_command_line_alone_is_nothing_to_tell(tree: Path) -> None:
+    blocks(tree)
+    cmdline(tree, "mem=64G")
+
+    assert not findings_of(tree)
+
+
+def test_without_a_command_line_absence_is_not_explained(tree: Path) -> None:
+    blocks(tree, 40)
+    remove(tree, "proc/cmdline")
+
+    assert codes_of(tree) == {"memory-absent"}
+
+
+@pytest.mark.parametrize("start", [0x2_0000_0000, GAP])
+def test_plugged_memory_without_a_region_in_it_is_fine(start: int, tree: Path) -> None:
+    plug(tree, start)
+
+    assert not findings_of(tree)
+
+
+@pytest.mark.parametrize("address", [GAP - 0x1000, GAP + BLOCK])
+def test_a_region_beside_plugged_memory_is_fine(address: int, tree: Path) -> None:
+    plug(tree)
+    mmio(tree, address)
+
+    assert not findings_of(tree)
+
+
+def test_memory_of_a_long_map_at_boot_was_not_plugged_in(tree: Path) -> None:
+    # 128 entries are in boot_params, and the 129th, which the region lies in, in a node of its own.
+    set_e820(tree, [(0, 0x2_0000_0000, 1)] + [(GAP, 0, 2)] * 127 + [(0x10_0000_0000, GIB, 1)])
+    plug(tree, 0x10_0000_0000, GIB)
+    boot_services(tree, 0x10_0000_0000)
+
+    assert not findings_of(tree)
+
+
+def test_memory_is_plugged_in_that_a_long_map_at_boot_does_not_have(tree: Path) -> None:
+    set_e820(tree, [(0, 0x2_0000_0000, 1)] + [(GAP, 0, 2)] * 127 + [(0x11_0000_0000, GIB, 1)])
+    plug(tree, 0x10_0000_0000, GIB)
+    boot_services(tree, 0x10_0000_0000)
+
+    assert codes_of(tree) == {"region-in-plugged-memory"}
+
+
+def test_without_a_map_at_boot_nothing_was_plugged_in(tree: Path) -> None:
+    set_e820(tree, [])
+    plug(tree)
+    boot_services(tree, GAP)
+
+    assert not findings_of(tree)
+
+
+def test_the_part_in_plugged_memory_is_told(tree: Path) -> None:
+    plug(tree)
+    number = mmio(tree, GAP + BLOCK - 0x1000, 2)
+
+    (finding,) = [f for f in findings_of(tree) if f.code == "region-in-plugged-memory"]
+
+    assert finding.details["region"] == number
+    assert finding.details["part-start"] == GAP + BLOCK - 0x1000
+    assert finding.details["part-end"] == GAP + BLOCK - 1
+
+
+def test_128_ranges_are_not_too_many(tree: Path) -> None:
+    many_ranges(tree, 128)
+
+    assert not findings_of(tree)
+
+
+def test_an_overlap_of_ranges_names_both_and_its_extent(tree: Path) -> None:
+    add_range(tree, 0x1_FFFF_F000, 0x2_0000_0FFF, "Reserved")
+
+    (finding,) = findings_of(tree)
+
+    assert finding.details == {
+        "range": 17,
+        "other-range": 16,
+        "overlap-start": 0x1_FFFF_F000,
+        "overlap-end": 0x1_FFFF_FFFF,
+    }
+
+
+def test_an_inverted_range_overlaps_nothing(tree: Path) -> None:
+    add_range(tree, 0x7000_0000, 0x1000_0000, "Reserved")
+
+    assert codes_of(tree) == {"memmap-inverted"}
+
+
+@pytest.mark.parametrize(
+    "type",
+    [
+        "Reserved",
+        "reserved",
+        "ACPI Tables",
+        "ACPI Non-volatile Storage",
+        "Unusable memory",
+        "Persistent Memory (legacy)",
+        "Persistent Memory",
+        "Unknown E820 type",
+        "Uncached RAM",
+    ],
+)
+def test_the_types_that_kernels_and_loaders_write_are_known(type: str, tree: Path) -> None:
+    add_range(tree, GAP, GAP + 0xFFF, type)
+
+    assert not findings_of(tree)
+
+
+def test_a_range_need_not_begin_or_end_with_a_page(tree: Path) -> None:
+    set_range(tree, 0, start=0x400, end=0x9_FBFF)
+
+    assert not findings_of(tree)
+
+
+@pytest.mark.parametrize("option", ["kernelcore=50%", "kernelcore=", "xkernelcore=mirror"])
+def test_other_values_of_kernelcore_lose_nothing(option: str, tree: Path) -> None:
+    cmdline(tree, option)
+
+    assert not findings_of(tree)
