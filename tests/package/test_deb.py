@@ -32,11 +32,11 @@ def field(deb: Path, name: str) -> str:
     return run("dpkg-deb", "--field", deb, name).strip()
 
 
-def script(deb: Path, name: str) -> str:
-    """A script of the maintainer's."""
-    control = subprocess.run(["dpkg-deb", "--ctrl-tarfile", deb], capture_output=True, check=True)
+def control(deb: Path, name: str) -> str:
+    """A file of the package's control part, empty where it has none of that name."""
+    archive = subprocess.run(["dpkg-deb", "--ctrl-tarfile", deb], capture_output=True, check=True)
     command = ["tar", "--extract", "--to-stdout", f"./{name}"]
-    return subprocess.run(command, input=control.stdout, capture_output=True).stdout.decode()
+    return subprocess.run(command, input=archive.stdout, capture_output=True).stdout.decode()
 
 
 def test_lintian_has_no_error_or_warning(deb: Path) -> None:
@@ -92,23 +92,23 @@ def test_it_depends_on_what_the_daemon_needs(deb: Path) -> None:
 
 def test_no_file_is_configuration(deb: Path) -> None:
     # So that nothing of the package outlives its removal.
-    assert not script(deb, "conffiles")
+    assert not control(deb, "conffiles")
 
 
 def test_the_user_is_there_before_the_bus_looks_and_the_service_starts(deb: Path) -> None:
-    postinst = script(deb, "postinst")
+    postinst = control(deb, "postinst")
     steps = ("systemd-sysusers ", "ReloadConfig", "deb-systemd-invoke ")
     places = [postinst.index(step) for step in steps]
     assert places == sorted(places)
 
 
 def test_an_upgrade_restarts_the_service_and_does_not_stop_it_before(deb: Path) -> None:
-    assert "_dh_action=restart" in script(deb, "postinst") or "restart" in script(deb, "postinst")
-    assert re.search(r'"\$1" = remove \].*\n\s*deb-systemd-invoke stop', script(deb, "prerm"))
+    assert "_dh_action=restart" in control(deb, "postinst")
+    assert re.search(r'"\$1" = remove \].*\n\s*deb-systemd-invoke stop', control(deb, "prerm"))
 
 
 def test_purge_takes_the_cache_and_the_user(deb: Path) -> None:
-    postrm = script(deb, "postrm")
+    postrm = control(deb, "postrm")
     assert "/run/kexecprepd" in postrm
     assert "userdel kexecprepd" in postrm
 
