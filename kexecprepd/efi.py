@@ -11,6 +11,9 @@ PAGE_SHIFT = 12
 PAGE_SIZE = 1 << PAGE_SHIFT
 """An EFI page in bytes, on every architecture."""
 
+PHYSICAL_BITS = 52
+"""The most that an x86-64 processor addresses (MAXPHYADDR)."""
+
 DESCRIPTOR_VERSION = 1
 """EFI_MEMORY_DESCRIPTOR_VERSION, the only one that there is."""
 

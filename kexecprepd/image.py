@@ -18,7 +18,7 @@ import struct
 from dataclasses import dataclass
 
 from . import intervals
-from .efi import DESCRIPTOR_VERSION, PAGE_SIZE, UNSET, VA_END, type_name
+from .efi import DESCRIPTOR_VERSION, KERNEL_HALF, PAGE_SIZE, UNSET, type_name
 from .intervals import Interval
 from .model import MemoryRange, RuntimeRegion, Snapshot
 from .sysfs import SETUP_EFI
@@ -139,7 +139,7 @@ def physical_runtime(snapshot: Snapshot) -> int | None:
     it in RAM. None where a virtual one lies in no region of the map.
     """
     shown = snapshot.efi.runtime if snapshot.efi else None
-    if shown is None or shown < VA_END:
+    if shown is None or shown < KERNEL_HALF:
         return shown
     for region in snapshot.runtime_regions:
         if region.virt_addr <= shown <= region.virt_end:

@@ -3,6 +3,7 @@
 
 from .efi import DESCRIPTOR_VERSION, KERNEL_HALF, VA_END, VA_START
 from .findings import Finding, Severity
+from .image import SIGNATURE_64
 from .model import KernelTraits, Snapshot
 
 SIGNATURE_XEN = b"Xen\0"
@@ -52,11 +53,12 @@ def unsupported(snapshot: Snapshot) -> Finding | None:
             "at addresses that no other kernel can use.",
             "Boot without efi=old_map.",
         )
-    if snapshot.boot_params and snapshot.boot_params.efi_memdesc_version != DESCRIPTOR_VERSION:
+    params = snapshot.boot_params
+    if params and signature == SIGNATURE_64 and params.efi_memdesc_version != DESCRIPTOR_VERSION:
         return _finding(
             "descriptor-version",
             f"The firmware's memory descriptors have version "
-            f"{snapshot.boot_params.efi_memdesc_version}; Linux knows version 1 alone.",
+            f"{params.efi_memdesc_version}; Linux knows version 1 alone.",
             "Report this to the machine's vendor.",
         )
     return None

@@ -7,6 +7,7 @@ from ..efi import (
     KNOWN_ATTRIBUTES,
     PAGE_SHIFT,
     PAGE_SIZE,
+    PHYSICAL_BITS,
     VA_END,
     VA_START,
     MemoryType,
@@ -15,13 +16,14 @@ from ..findings import Severity
 from ..image import MAX_REGIONS
 from ..intervals import Interval, overlapping_pairs
 from ..model import RuntimeRegion, Snapshot
+from ..sysfs import SETUP_EFI
 from ..tree import U64
 from .rule import FIRMWARE_BUG, KERNEL_MAPPING, Hit, Rule, extent, label, numbers, span
 
 MAX_PAGES = (1 << 31) - 1
 """populate_pud() in arch/x86/mm/pat/set_memory.c counts mapped pages in an int."""
 
-_ADDRESS_PAGES = (1 << 64 - PAGE_SHIFT) - 1
+_PHYSICAL_PAGES = 1 << PHYSICAL_BITS - PAGE_SHIFT
 _HUGE_PAGE = 1 << 21
 
 
@@ -31,9 +33,9 @@ def sound(snapshot: Snapshot) -> list[RuntimeRegion]:
 
 
 def _overflows(region: RuntimeRegion) -> bool:
-    # The kernel's own filter, efi_memmap_entry_valid(), drops what ends at 2^64 as well.
+    # Within what the kernel's own filter lets pass, efi_memmap_entry_valid(), which stops at 2^64.
     pages = (region.phys_addr >> PAGE_SHIFT) + region.num_pages
-    return region.num_pages > MAX_PAGES or pages > _ADDRESS_PAGES
+    return region.num_pages > MAX_PAGES or pages > _PHYSICAL_PAGES
 
 
 def _mapped(region: RuntimeRegion) -> bool:
@@ -50,9 +52,9 @@ def _empty(snapshot: Snapshot) -> Iterator[Hit]:
 
 
 def _overflow(snapshot: Snapshot) -> Iterator[Hit]:
-    """An entry of the runtime map reaches beyond the 64-bit address space, or has more pages than
-    the kernel's mapping code can count. The kernel would have dropped it; the next one would, or
-    map something else.
+    """An entry of the runtime map reaches beyond the 52 bits of a physical address, or has more
+    pages than the kernel's mapping code can count. There is no such memory: the next kernel would
+    drop the entry, or map something else.
     """
     for region in snapshot.runtime_map or ():
         if _overflows(region):
@@ -135,6 +137,16 @@ def _too_many(snapshot: Snapshot) -> Iterator[Hit]:
         yield Hit(f"There are {count} runtime regions; {MAX_REGIONS} can be handed over.")
 
 
+def _invites_kernel(snapshot: Snapshot) -> Iterator[Hit]:
+    """A region has a type that means free memory. The next kernel's decompressor looks for memory
+    of just these types to place the kernel in (process_efi_entries() in
+    arch/x86/boot/compressed/kaslr.c), and would take the region for it.
+    """
+    for region in snapshot.runtime_regions:
+        if region.type in (MemoryType.CONVENTIONAL, MemoryType.UNACCEPTED):
+            yield Hit(f"{label(region)} would be taken for free memory.", numbers(region))
+
+
 def _without_runtime(snapshot: Snapshot) -> Iterator[Hit]:
     """The runtime map lists boot-services regions without the RUNTIME attribute, as it does with
     efi=debug. They are left out of the image: the next kernel would keep their memory for life.
@@ -166,8 +178,11 @@ def _boot_services(snapshot: Snapshot) -> list[RuntimeRegion]:
 
 
 def _debug(snapshot: Snapshot) -> bool | None:
-    """Whether efi=debug was given; None where the command line is not known."""
-    if snapshot.kernel.cmdline is None:
+    """Whether efi=debug was given; None where nothing tells: the command line is not known, or the
+    regions came from the kernel before this one, with its own.
+    """
+    handed = any(node.type == SETUP_EFI for node in snapshot.setup_data)
+    if snapshot.kernel.cmdline is None or handed:
         return None
     words = (word.partition("=") for word in snapshot.kernel.cmdline.split())
     return any(name == "efi" and "debug" in value.split(",") for name, _, value in words)
@@ -202,6 +217,7 @@ RULES: tuple[Rule, ...] = (
     Rule("phys-overlap", Severity.ERROR, FIRMWARE_BUG, _physical_overlap),
     Rule("virt-overlap", Severity.ERROR, KERNEL_MAPPING, _virtual_overlap),
     Rule("too-many-regions", Severity.ERROR, FIRMWARE_BUG, _too_many),
+    Rule("region-conventional", Severity.ERROR, FIRMWARE_BUG, _invites_kernel),
     Rule("region-without-runtime", Severity.INFO, _LEFT_OUT, _without_runtime),
     Rule(
         "region-unexplained",

@@ -3,7 +3,7 @@
 
 from collections.abc import Iterator
 
-from ..efi import DESCRIPTOR_VERSION, UNSET, MemoryType
+from ..efi import DESCRIPTOR_VERSION, PHYSICAL_BITS, UNSET, MemoryType
 from ..findings import Severity
 from ..image import SIGNATURE_64, ImageError, acpi_rsdp, physical_runtime, unpack_setup
 from ..intervals import Interval, covers, union
@@ -21,14 +21,20 @@ def _incomplete_efi_info(snapshot: Snapshot) -> Iterator[Hit]:
     """
     params = snapshot.boot_params
     if params is None:
+        yield Hit("The kernel does not show its own boot_params.")
         return
     if params.efi_signature != SIGNATURE_64:
         yield Hit("The kernel's own boot_params.efi_info lacks the signature EL64.")
-    if params.efi_systab == 0:
+    if not _is_physical(params.efi_systab):
         yield Hit("The kernel's own boot_params.efi_info holds no EFI system table.")
     if params.efi_memdesc_version != DESCRIPTOR_VERSION:
         version = params.efi_memdesc_version
         yield Hit(f"The kernel's own boot_params.efi_info has descriptor version {version}.")
+
+
+def _is_physical(address: int | None) -> bool:
+    """Whether it can be the physical address of a table, which is never at 0."""
+    return address is not None and 0 < address < 1 << PHYSICAL_BITS
 
 
 def _no_own_map(snapshot: Snapshot) -> Iterator[Hit]:
@@ -41,11 +47,11 @@ def _no_own_map(snapshot: Snapshot) -> Iterator[Hit]:
 
 
 def _missing_table(snapshot: Snapshot) -> Iterator[Hit]:
-    """The kernel has no address of the EFI configuration table. The next kernel would look for its
-    tables at address 0.
+    """The kernel has no physical address of the EFI configuration table. The next kernel would look
+    for its tables at address 0, or where there is no memory.
     """
     efi = snapshot.efi
-    if efi is not None and efi.config_table in (None, 0, UNSET):
+    if efi is not None and not _is_physical(efi.config_table):
         yield Hit("The kernel knows no address for config_table.", {"table": "config_table"})
     if efi is not None and efi.fw_vendor is None:
         # Hidden, and not just empty: no image can be made without the file.
@@ -63,13 +69,14 @@ def _missing_vendor(snapshot: Snapshot) -> Iterator[Hit]:
 
 def _lost_runtime(snapshot: Snapshot) -> Iterator[Hit]:
     """The runtime services table has a virtual address, as in every kernel that was started by
-    kexec, but no region of the map contains it. Kernels up to 5.6 would need the physical one.
+    kexec, but no region of the map contains it; or it has none at all. Kernels up to 5.6 would
+    need the physical one.
     """
     if snapshot.efi is None or snapshot.efi.runtime is None:
         return
-    if physical_runtime(snapshot) is None:
+    if not physical_runtime(snapshot):
         yield Hit(
-            "The runtime services table lies at a virtual address that no runtime region maps.",
+            "The runtime services table lies at no address that a runtime region maps.",
             {"runtime": snapshot.efi.runtime},
         )
 
@@ -83,8 +90,7 @@ def _needed_tables(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
         ("runtime", physical_runtime(snapshot)),
     )
     for name, address in candidates:
-        # A region that overflows can lead `runtime` beyond 64 bits, where nothing is.
-        if address and address < UNSET:
+        if address is not None and _is_physical(address):
             yield name, address
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The Debian package: what is in it, and that it is as Debian wants it."""
 
-import compileall
 import os
 import re
 import subprocess
@@ -114,7 +113,10 @@ def test_purge_takes_the_cache_and_the_user(deb: Path) -> None:
 
 
 def test_the_code_compiles(unpacked: Path) -> None:
-    assert compileall.compile_dir(unpacked / MODULES[1:], quiet=1, force=True)
+    modules = sorted((unpacked / MODULES[1:]).rglob("*.py"))
+    assert modules
+    for path in modules:
+        compile(path.read_bytes(), path, "exec")
 
 
 @pytest.mark.parametrize("program", ["usr/bin/kexecprepctl", "usr/libexec/kexecprepd"])

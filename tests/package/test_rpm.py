@@ -18,8 +18,8 @@ OF_RPM = ("/usr/share/doc/", "/usr/share/licenses/")
 def query(rpm: Path, *options: str) -> list[str]:
     """What rpm says of a package, in lines."""
     # Any directory will do for a database that is not asked.
-    asking = ["rpm", "--dbpath", rpm.parent / "db", "--query", *options, "--package", rpm]
-    return run(*asking).splitlines()
+    database = ("--dbpath", rpm.parent / "db")
+    return run("rpm", *database, "--query", *options, "--package", rpm).splitlines()
 
 
 def test_it_has_the_files_that_install_has(rpm: Path, installed: Path) -> None:

@@ -221,7 +221,7 @@ OF_REGIONS = {
 JUDGED: dict[Mutation, set[str]] = {
     range_removed: set(),
     range_renamed: {"region-in-usable-memory"},
-    type_swapped: {"region-in-usable-memory"},
+    type_swapped: {"region-in-usable-memory", "region-conventional"},
     any_attribute: {"table-in-ram"},
     any_address: OF_REGIONS - {"virt-outside-window", "virt-overlap", "region-empty"},
     any_virtual_address: {

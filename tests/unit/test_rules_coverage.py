@@ -86,7 +86,9 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "data in soft-reserved memory": damage(
             lambda root: set_range(root, 12, type="Soft Reserved"), also=("soft-reserved-memory",)
         ),
-        "boot services became conventional": damage(lambda root: set_region(root, 5, type=7)),
+        "boot services became conventional": damage(
+            lambda root: set_region(root, 5, type=7), also=("region-conventional",)
+        ),
     },
     SUSPICIOUS: {
         "data in no range": damage(lambda root: remove(root, f"{MEMMAP}/12")),

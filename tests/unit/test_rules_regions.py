@@ -67,7 +67,10 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "more pages than 31 bits": damage(lambda root: set_region(root, 0, num_pages=1 << 31)),
         "more pages than 32 bits": damage(lambda root: set_region(root, 0, num_pages=1 << 32)),
         "64 bits of pages": damage(lambda root: set_region(root, 0, num_pages=(1 << 64) - 1)),
-        "the last page there is": damage(
+        "one page beyond 52 bits": damage(
+            lambda root: set_region(root, 0, phys_addr=(1 << 52) - 0x3F_F000)
+        ),
+        "the last page of 64 bits": damage(
             lambda root: set_region(root, 0, phys_addr=(1 << 64) - 0x40_0000)
         ),
         "beyond the address space": damage(
@@ -122,6 +125,12 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         ),
     },
     "too-many-regions": {"one more": damage(lambda root: fill(root, 6551))},
+    "region-conventional": {
+        "free memory": damage(lambda root: set_region(root, 1, type=7), also=("region-misplaced",)),
+        "unaccepted memory": damage(
+            lambda root: set_region(root, 1, type=15), also=("region-misplaced",)
+        ),
+    },
     "region-without-runtime": {
         "efi=debug": damage(
             lambda root: add(root, type=3, attribute=15),
@@ -232,7 +241,7 @@ def test_a_missing_virtual_address_is_told_from_a_strange_one(tree: Path) -> Non
             {"virt_addr": 0xFFFF_FFFE_F000_0000, "num_pages": 0xD000}, id="reaches a neighbour"
         ),
         pytest.param(
-            {"phys_addr": (1 << 64) - 0x20_0000, "num_pages": 0x1FF}, id="last but one page"
+            {"phys_addr": (1 << 52) - 0x20_0000, "num_pages": 0x200}, id="last page there is"
         ),
         pytest.param({"phys_addr": GAP + 0x1000, "virt_addr": VIRT + 0x1000}, id="congruent"),
         pytest.param({"virt_addr": VIRT + (1 << 21)}, id="congruent in the bits that count"),
@@ -315,3 +324,15 @@ def test_a_region_without_pages_overlaps_nothing_and_lies_nowhere(tree: Path) ->
     remove(tree, MEMMAP)
 
     assert codes_of(tree) == {"region-empty", "memmap-missing"}
+
+
+def test_an_overlap_beyond_64_bits_is_told_up_to_them(tree: Path) -> None:
+    # A detail goes over D-Bus as an unsigned 64-bit number.
+    last_page = (1 << 64) - 0x1000
+    add(tree, virt_addr=last_page, num_pages=2)
+    add(tree, phys_addr=GAP + 0x20_0000, virt_addr=last_page, num_pages=2)
+
+    (finding,) = [each for each in findings_of(tree) if each.code == "virt-overlap"]
+
+    assert finding.details["overlap-start"] == last_page
+    assert finding.details["overlap-end"] == (1 << 64) - 1

@@ -2,11 +2,13 @@
 """Rules for the tables that the next kernel is told of, and for what this kernel was told."""
 
 import struct
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from kexecprepd.findings import Finding
+from kexecprepd.assessment import assess
+from kexecprepd.findings import Finding, State
 from kexecprepd.sysfs import read_snapshot
 from kexecprepd.validation import validate
 from tests.support.recordings import (
@@ -25,6 +27,7 @@ from tests.support.recordings import (
     write,
 )
 
+VIRTUAL = "0xfffffffeff1ebc98\n"
 ALL_ONES = "0xffffffffffffffff\n"
 RAM = 0x100_0000
 """System RAM that no region keeps."""
@@ -59,6 +62,7 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "no signature": damage(lambda root: patch(root, BOOT_PARAMS, 0x1C0, bytes(4))),
         "32-bit signature": damage(lambda root: patch(root, BOOT_PARAMS, 0x1C0, b"EL32")),
         "no system table": damage(lambda root: efi_systab(root, 0)),
+        "virtual system table": damage(lambda root: efi_systab(root, int(VIRTUAL, 16))),
         "descriptor version": damage(lambda root: patch(root, BOOT_PARAMS, 0x1CC, b"\x02")),
     },
     "efi-memmap-empty": {
@@ -68,6 +72,7 @@ DAMAGE: dict[str, dict[str, Damage]] = {
     "table-missing": {
         "0": damage(lambda root: write(root, f"{EFI}/config_table", "0x0\n")),
         "all-ones": damage(lambda root: write(root, f"{EFI}/config_table", ALL_ONES)),
+        "virtual": damage(lambda root: write(root, f"{EFI}/config_table", VIRTUAL)),
     },
     "vendor-missing": {
         "0": damage(lambda root: write(root, f"{EFI}/fw_vendor", "0x0\n")),
@@ -92,6 +97,7 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "in RAM": damage(lambda root: write(root, f"{EFI}/fw_vendor", f"{RAM:#x}\n")),
     },
     "runtime-table-lost": {
+        "none": damage(lambda root: write(root, f"{EFI}/runtime", "0x0\n")),
         "first kernel": damage(lambda root: write(root, f"{EFI}/runtime", "0xffffffff00001000\n")),
         "second kernel": damage(
             lambda root: write(root, f"{EFI}/runtime", "0xfffffffeff2ec000\n"), on=KEXEC_SYSCALL
@@ -150,6 +156,15 @@ def test_the_table_is_named(code: str, name: str, table: str, tree: Path) -> Non
 
     assert finding.details["table"] == table
     assert table in finding.message or finding.message.startswith("The kernel knows")
+
+
+def test_a_hidden_vendor_leaves_nothing_to_make_an_image_of(tree: Path) -> None:
+    snapshot = read_snapshot(tree)
+    assert snapshot.efi
+
+    hidden = replace(snapshot, efi=replace(snapshot.efi, fw_vendor=None))
+
+    assert assess(hidden).state is State.INVALID
 
 
 @pytest.mark.parametrize("fields", [b"\0\0\0\0", b"EL32"])
