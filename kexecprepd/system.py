@@ -27,7 +27,8 @@ class System:
     """What /proc and /sys say; None where they do not tell.
 
     Limits are numbers of loads that are left, -1 for any number. `secure_boot` is what the boot
-    loader told this kernel; `handed_efi` whether it was handed a SETUP_EFI node.
+    loader told this kernel; `handed_efi` whether it was handed a SETUP_EFI node, and
+    `handed_regions` how many memory descriptors with it.
     """
 
     has_kexec: bool | None
@@ -41,6 +42,7 @@ class System:
     five_level_paging: bool | None
     started_by_kexec: bool | None
     handed_efi: bool
+    handed_regions: int | None
     acpi_rsdp: str | None
 
 
@@ -49,7 +51,8 @@ def read_system(root: Path) -> System:
     lockdown = _LOCKDOWN.search(_text(root / "sys/kernel/security/lockdown") or "")
     cpuinfo = _text(root / "proc/cpuinfo")
     params = _or_none(root, read_boot_params)
-    handed = _or_none(root, read_setup_data) or ()
+    nodes = _or_none(root, read_setup_data) or ()
+    handed_efi = any(node.type == SETUP_EFI for node in nodes)
     tables = dict(_or_none(root, read_systab) or ())
     loaded = _flag(root / "sys/kernel", "kexec_loaded", "kexec/loaded")
     live = (root / "proc").is_dir()  # a recording of /sys alone does not tell
@@ -64,7 +67,12 @@ def read_system(root: Path) -> System:
         secure_boot=_SECURE_BOOT.get(params.secure_boot) if params else None,
         five_level_paging=None if cpuinfo is None else bool(re.search(r"\bla57\b", cpuinfo)),
         started_by_kexec=params.type_of_loader >> 4 == LOADER_KEXEC if params else None,
-        handed_efi=any(node.type == SETUP_EFI for node in handed),
+        handed_efi=handed_efi,
+        handed_regions=(
+            params.efi_memmap_size // params.efi_memdesc_size
+            if params and params.efi_memdesc_size and handed_efi
+            else None
+        ),
         acpi_rsdp=(
             "boot_params"
             if params and params.acpi_rsdp

@@ -133,7 +133,10 @@ def _origin(system: System) -> str:
         return "unknown"
     if not system.started_by_kexec:
         return "started by a boot loader"
-    return "started by kexec, " + ("with EFI" if system.handed_efi else "without EFI")
+    if not system.handed_efi:
+        return "started by kexec, and was handed no EFI"
+    regions = "" if system.handed_regions is None else f" ({system.handed_regions} descriptors)"
+    return f"started by kexec, and was handed EFI{regions}"
 
 
 def _paging(active: bool | None) -> str:

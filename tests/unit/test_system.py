@@ -79,6 +79,7 @@ def test_a_kernel_started_by_kexec_is_known_by_its_loader(tmp_path: Path) -> Non
     system = read_system(materialise(KEXEC_SYSCALL, tmp_path))
 
     assert (system.started_by_kexec, system.handed_efi) == (True, True)
+    assert system.handed_regions == 6
     assert system.acpi_rsdp == "boot_params"
 
 
