@@ -35,6 +35,7 @@ RUNTIME = 1 << 63
 U64 = (1 << 64) - 1
 TWO_MIB = 2 << 20
 TOP = 0xFFFF_FFFF_0000_0000
+KERNEL_HALF = 0xFFFF_8000_0000_0000
 RUNTIME_DATA = 6
 
 # What the boot loader makes of a memory type: the name in the memory map, and the number in e820.
@@ -173,7 +174,7 @@ def shown(snapshot: Snapshot) -> dict[str, Any]:
             runtime += each.phys_addr - each.virt_addr
             break
     else:
-        runtime = 0 if runtime is None or runtime >= TOP - (64 << 30) else runtime
+        runtime = 0 if runtime is None or runtime >= KERNEL_HALF else runtime
     return {
         "fw_vendor": efi.fw_vendor,
         "runtime": runtime,

@@ -203,6 +203,7 @@ def test_a_runtime_table_that_no_region_maps_is_told_as_not_there(tree: Path) ->
         (0xFFFF_FFFE_FF1E_C000, 0x7F5E_C000),
         (0xFFFF_FFFE_FF0E_BFFF, None),
         (0xFFFF_FFEF_0000_0000, None),
+        (0xFFFF_8880_3F5E_BB98, None),
     ],
 )
 def test_a_virtual_runtime_table_is_found_through_the_map(
