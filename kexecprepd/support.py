@@ -72,7 +72,7 @@ def _no_runtime_map(kernel: KernelTraits) -> Finding:
             f"The kernel was booted with {option}, which switches the EFI runtime services off.",
             f"Remove {option} from the kernel's command line.",
         )
-    if kernel.realtime and "runtime" not in _efi_options(kernel.cmdline or ""):
+    if kernel.realtime and "runtime" not in efi_options(kernel.cmdline or ""):
         return _finding(
             "realtime-kernel",
             "This is a real-time kernel, which leaves the EFI runtime services off.",
@@ -104,7 +104,7 @@ def runtime_off_option(cmdline: str | None) -> str | None:
         if word == "noefi":
             off = "noefi"
         elif word.startswith("efi="):
-            options = _efi_options(word)
+            options = efi_options(word)
             if "noruntime" in options:
                 off = off or "efi=noruntime"
             if "runtime" in options:
@@ -112,7 +112,7 @@ def runtime_off_option(cmdline: str | None) -> str | None:
     return off
 
 
-def _efi_options(cmdline: str) -> list[str]:
+def efi_options(cmdline: str) -> list[str]:
     """The values of every efi= on a kernel command line, in their order."""
     words = (word.partition("=") for word in cmdline.split())
     return [option for name, _, value in words if name == "efi" for option in value.split(",")]
@@ -123,7 +123,7 @@ def _has_old_map(snapshot: Snapshot) -> bool:
     regions = snapshot.runtime_regions
     if any(VA_END <= region.virt_addr < VA_START for region in regions):
         return False
-    asked_for = "old_map" in _efi_options(snapshot.kernel.cmdline or "")
+    asked_for = "old_map" in efi_options(snapshot.kernel.cmdline or "")
     return asked_for or all(region.virt_addr >= KERNEL_HALF for region in regions)
 
 

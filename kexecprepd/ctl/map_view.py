@@ -7,6 +7,7 @@ from typing import Any
 from ..efi import attribute_names, type_name
 from ..intervals import Interval, touching
 from ..model import MemoryRange, RuntimeRegion
+from ..rules.rule import extent as extent_of
 from .output import size, table
 
 _HEADING = ("START", "END", "SIZE", "MEMORY MAP", "REGION", "EFI TYPE", "MAPPED AT", "ATTRIBUTES")
@@ -20,15 +21,15 @@ def as_table(regions: Sequence[RuntimeRegion], ranges: Sequence[MemoryRange]) ->
     """
     rows: list[tuple[str, ...]] = []
     for extent, name in _rows(regions, ranges):
-        inside = touching(regions, extent, _extent)
+        inside = touching(regions, extent, extent_of)
         inside.sort(key=lambda region: region.phys_addr)
         if not inside:
             rows.append((*_span(extent), name, "", "", "", ""))
-        elif len(inside) == 1 and _extent(inside[0]) == extent:
+        elif len(inside) == 1 and extent_of(inside[0]) == extent:
             rows.append((*_span(extent), name, *_cells(inside[0])))
         else:
             rows.append((*_span(extent), name, "", "", "", ""))
-            rows += [(*_span(_extent(region)), " -", *_cells(region)) for region in inside]
+            rows += [(*_span(extent_of(region)), " -", *_cells(region)) for region in inside]
     return table(_HEADING, rows, right=frozenset({2, 4}))
 
 
@@ -57,15 +58,11 @@ def _rows(
 ) -> list[tuple[Interval, str]]:
     listed = [(Interval(each.start, each.end), each.type) for each in ranges]
     outside = [
-        (_extent(region), "(not listed)")
+        (extent_of(region), "(not listed)")
         for region in regions
-        if not touching(listed, _extent(region), lambda row: row[0])
+        if not touching(listed, extent_of(region), lambda row: row[0])
     ]
     return sorted(listed + outside)
-
-
-def _extent(region: RuntimeRegion) -> Interval:
-    return Interval(region.phys_addr, region.phys_end)
 
 
 def _span(extent: Interval) -> tuple[str, str, str]:

@@ -16,6 +16,7 @@ from ..findings import Severity
 from ..image import MAX_REGIONS
 from ..intervals import Interval, overlapping_pairs
 from ..model import RuntimeRegion, Snapshot
+from ..support import efi_options
 from ..sysfs import SETUP_EFI
 from ..tree import U64
 from .rule import FIRMWARE_BUG, KERNEL_MAPPING, Hit, Rule, extent, label, numbers, span
@@ -184,8 +185,7 @@ def _debug(snapshot: Snapshot) -> bool | None:
     handed = any(node.type == SETUP_EFI for node in snapshot.setup_data)
     if snapshot.kernel.cmdline is None or handed:
         return None
-    words = (word.partition("=") for word in snapshot.kernel.cmdline.split())
-    return any(name == "efi" and "debug" in value.split(",") for name, _, value in words)
+    return "debug" in efi_options(snapshot.kernel.cmdline)
 
 
 def _unknown_attribute(snapshot: Snapshot) -> Iterator[Hit]:
