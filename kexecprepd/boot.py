@@ -4,9 +4,8 @@
 import time
 from pathlib import Path
 
+from . import proc
 from .handover import Timestamp
-
-_BOOT_ID = "proc/sys/kernel/random/boot_id"
 
 
 def boot_id(root: Path) -> str:
@@ -16,7 +15,7 @@ def boot_id(root: Path) -> str:
     Raises OSError where it cannot be read.
     """
     top = root if (root / "proc").is_dir() else Path("/")
-    return (top / _BOOT_ID).read_text("ascii").strip()
+    return proc.text(top, "sys/kernel/random/boot_id")
 
 
 def now() -> Timestamp:

@@ -10,6 +10,7 @@ import re
 import struct
 from pathlib import Path
 
+from . import proc
 from .model import (
     BootParams,
     E820Entry,
@@ -251,7 +252,7 @@ def _read_kernel(root: Path, tree: Tree) -> KernelTraits:
 def _proc_text(root: Path, name: str) -> str | None:
     """A file of /proc, None where the tree has none: recordings hold /sys alone."""
     try:
-        return (root / "proc" / name).read_text("ascii", errors="backslashreplace").strip()
+        return proc.text(root, name)
     except FileNotFoundError:
         return None
     except OSError as error:

@@ -28,7 +28,7 @@ log = logging.getLogger(__name__)
 
 
 class MemoryWatcher:
-    """Watches udev's `memory` events from the moment it is made, so before the first reading."""
+    """Watches the `memory` events from the moment it is made, so before the first reading."""
 
     def __init__(self, settled: Callable[[], bool]) -> None:
         """`settled` looks at sysfs, and says whether it found a change."""
@@ -56,13 +56,15 @@ class MemoryWatcher:
 
     def _start(self) -> None:
         try:
-            monitor = pyudev.Monitor.from_netlink(pyudev.Context())
+            # The kernel's own: udev's do not reach the unit's private network namespace, and
+            # have nothing to add.
+            monitor = pyudev.Monitor.from_netlink(pyudev.Context(), source="kernel")
             monitor.filter_by("memory")
             _enlarge_buffer(monitor)
             monitor.start()
         except OSError as error:
             log.warning(
-                "Memory hotplug will not be noticed, as udev's events cannot be had (%s): "
+                "Memory hotplug will not be noticed, as the kernel's events cannot be had (%s): "
                 "call Refresh() after it",
                 error.strerror,
             )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Real netlink events in udev's own form, sent within the network namespace of one process.
+"""Real events of the kernel's, sent within the network namespace of one process.
 
-umockdev's sockets never overflow; the kernel's do. The layout is that of struct
-monitor_netlink_header in systemd's src/libsystemd/sd-device/device-monitor.c.
+umockdev's sockets never overflow; the kernel's do. What root sends to the kernel on such a socket
+goes out again to everyone in the namespace as if it came from there (lib/kobject_uevent.c,
+uevent_net_rcv_skb).
 """
 
 import subprocess
@@ -14,28 +15,16 @@ OWN_NETWORK = ("unshare", "--net")
 _PROGRAM = r"""
 import socket, struct, sys
 
-def murmur_hash_2(data):
-    m, h, mask = 0x5BD1E995, len(data), 0xFFFFFFFF
-    while len(data) >= 4:
-        k = int.from_bytes(data[:4], sys.byteorder) * m & mask
-        k = (k ^ k >> 24) * m & mask
-        h = (h * m & mask) ^ k
-        data = data[4:]
-    if data:
-        h = (h ^ int.from_bytes(data, "little")) * m & mask
-    h = (h ^ h >> 13) * m & mask
-    return h ^ h >> 15
+NETLINK_KOBJECT_UEVENT = 15
+HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
+NLMSG_MIN_TYPE, NLM_F_REQUEST = 0x10, 1
 
-with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, 15) as udev:
+with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT) as kernel:
     for number in range(int(sys.argv[1])):
-        properties = (
-            f"ACTION=online\0DEVPATH=/devices/system/memory/memory{number}\0"
-            f"SUBSYSTEM=memory\0SEQNUM={number + 1}\0"
-        ).encode()
-        hashes = struct.pack(">IIII", murmur_hash_2(b"memory"), 0, 0, 0)
-        header = b"libudev\0" + struct.pack(">I", 0xFEEDCAFE)
-        header += struct.pack("=III", 40, 40, len(properties)) + hashes
-        udev.sendto(header + properties, (0, 2))
+        path = f"/devices/system/memory/memory{number}"
+        event = f"online@{path}\0ACTION=online\0DEVPATH={path}\0SUBSYSTEM=memory\0".encode()
+        size = HEADER.size + len(event)
+        kernel.sendto(HEADER.pack(size, NLMSG_MIN_TYPE, NLM_F_REQUEST, 0, 0) + event, (0, 0))
 """
 
 

@@ -354,3 +354,17 @@ def test_a_tree_of_sys_alone_is_of_the_running_boot(tmp_path: Path) -> None:
     root = recordings.materialise(recordings.FIRST_KERNEL, tmp_path, cmdline=False)
 
     assert boot_id(root) == Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+
+
+def test_what_the_sandbox_hides_of_proc_comes_as_a_credential(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "kexecprepd.boot_id").write_text(OTHER_BOOT + "\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    assert boot_id(Path("/")) == OTHER_BOOT
+
+
+def test_a_credential_is_not_for_another_tree(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tree / "kexecprepd.boot_id").write_text(OTHER_BOOT + "\n")
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tree))
+    assert boot_id(tree) == BOOT_ID

@@ -21,11 +21,13 @@ SUITES = ("bookworm", "trixie")
 PACKAGES = (
     "busybox-static",
     "dbus",
+    "dbus-broker",
     "initramfs-tools",
     "kexec-tools",
     "kmod",
     "linux-image-amd64",
     "procps",
+    "python3-pefile",
     "python3-pydbus",
     "python3-pyudev",
     "python3-sdnotify",
@@ -121,6 +123,15 @@ echo 6b657865637072657064766d00000001 >"$1/etc/machine-id"
 for unit in {" ".join(MASKED)}; do
     ln -sf /dev/null "$1/etc/systemd/system/$unit"
 done
+# Which of the two buses there is, a start decides: dbus-broker by a word on the command line.
+rm -f "$1/etc/systemd/system/dbus.service"
+mkdir -p "$1/etc/systemd/system-generators"
+cat >"$1/etc/systemd/system-generators/bus" <<'END'
+#!/bin/sh
+grep -qw bus=broker /proc/cmdline || exit 0
+ln -s /lib/systemd/system/dbus-broker.service "$2/dbus.service"
+END
+chmod 755 "$1/etc/systemd/system-generators/bus"
 mkdir -p "$1/etc/systemd/journald.conf.d"
 printf '[Journal]\nStorage=volatile\n' >"$1/etc/systemd/journald.conf.d/vm.conf"
 rm -rf "$1"/var/cache/apt/*.bin "$1"/var/log/*.log
@@ -145,11 +156,12 @@ class ImageError(Exception):
 
 
 def cache_dir() -> Path:
-    """Where images are kept: $KEXECPREPD_VM_CACHE, else .cache/vm in the checkout."""
+    """Where images are kept, for every checkout: $KEXECPREPD_VM_CACHE, else below ~/.cache."""
     override = os.environ.get("KEXECPREPD_VM_CACHE")
     if override:
         return Path(override).absolute()
-    return Path(__file__).resolve().parents[2] / ".cache" / "vm"
+    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(caches).absolute() / "kexecprepd" / "vm"
 
 
 def image_key(suite: str) -> str:
