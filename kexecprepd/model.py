@@ -4,9 +4,10 @@
 Addresses and sizes are in bytes, physical unless a name says `virt`; all are unsigned 64-bit.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
 
-from .efi import PAGE_SHIFT, RUNTIME
+from .efi import PAGE_SHIFT, RUNTIME, MemoryType
 
 SYSTEM_RAM = "system ram"
 """The memory map's type of ordinary memory, as `MemoryRange.kind` has it."""
@@ -163,9 +164,33 @@ class Snapshot:
     setup_data: tuple[SetupData, ...]
     kernel: KernelTraits
     runtime_regions: tuple[RuntimeRegion, ...] = field(init=False, repr=False, compare=False)
-    """The regions with the RUNTIME attribute, ascending by physical address."""
+    """The regions with the RUNTIME attribute, ascending by physical address, as the first kernel
+    had them: what a kexec'd one has split is one region again."""
 
     def __post_init__(self) -> None:
         regions = [region for region in self.runtime_map or () if region.is_runtime]
         regions.sort(key=lambda region: (region.phys_addr, region.number))
-        object.__setattr__(self, "runtime_regions", tuple(regions))
+        object.__setattr__(self, "runtime_regions", tuple(_rejoined(regions)))
+
+
+def _rejoined(regions: Iterable[RuntimeRegion]) -> list[RuntimeRegion]:
+    """Join the pieces that a kexec'd kernel makes of a region, where a firmware table is inside.
+
+    It leaves them all the virtual address of the whole, so they can be told from regions that
+    only adjoin. Source: efi_arch_mem_reserve() in arch/x86/platform/efi/quirks.c, since Linux 5.5;
+    efi_memmap_insert() in arch/x86/platform/efi/memmap.c.
+    """
+    joined: list[RuntimeRegion] = []
+    for region in regions:
+        whole = joined[-1] if joined else None
+        if (
+            whole is not None
+            and whole.type == region.type == MemoryType.BOOT_SERVICES_DATA
+            and whole.attribute == region.attribute
+            and whole.virt_addr == region.virt_addr
+            and whole.phys_end + 1 == region.phys_addr
+        ):
+            joined[-1] = replace(whole, num_pages=whole.num_pages + region.num_pages)
+        else:
+            joined.append(region)
+    return joined

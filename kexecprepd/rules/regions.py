@@ -188,6 +188,21 @@ def _debug(snapshot: Snapshot) -> bool | None:
     return "debug" in efi_options(snapshot.kernel.cmdline)
 
 
+def _split(snapshot: Snapshot) -> Iterator[Hit]:
+    """Regions of boot services data that adjoin have one virtual address. A kernel that was started
+    by kexec makes them of one region, where it finds a firmware table inside
+    (efi_arch_mem_reserve(), since Linux 5.5), and gives the pieces no addresses of their own. They
+    are handed over as the one region that they were: what this kernel was given.
+    """
+    pieces = sum(region.is_runtime for region in snapshot.runtime_map or ())
+    count = pieces - len(snapshot.runtime_regions)
+    if count:
+        yield Hit(
+            f"This kernel has split regions, into {count} more: they are joined again.",
+            {"count": count},
+        )
+
+
 def _unknown_attribute(snapshot: Snapshot) -> Iterator[Hit]:
     """A region has an attribute bit that the UEFI specification 2.10 does not assign. It is handed
     over as it is.
@@ -219,6 +234,12 @@ RULES: tuple[Rule, ...] = (
     Rule("too-many-regions", Severity.ERROR, FIRMWARE_BUG, _too_many),
     Rule("region-conventional", Severity.ERROR, FIRMWARE_BUG, _invites_kernel),
     Rule("region-without-runtime", Severity.INFO, _LEFT_OUT, _without_runtime),
+    Rule(
+        "region-split",
+        Severity.INFO,
+        "Nothing to do: the next kernel gets the region as it was.",
+        _split,
+    ),
     Rule(
         "region-unexplained",
         Severity.WARNING,

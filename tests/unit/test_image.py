@@ -31,6 +31,7 @@ from tests.support.recordings import (
     FIRST_KERNEL_1G,
     KEXEC_FILE,
     KEXEC_SYSCALL,
+    add_region,
     materialise,
     materialise_machine,
     patch,
@@ -147,6 +148,41 @@ def test_the_image_is_the_same_in_the_kernel_that_kexec_starts(tmp_path: Path) -
     write(second, f"{EFI}/runtime", "0xfffffffeff1ebb98\n")
 
     assert image_of(second) == first
+
+
+BOOT_SERVICES_DATA = {
+    "type": 4,
+    "phys_addr": 0x2000_0000,
+    "virt_addr": 0xFFFF_FFFE_D000_0000,
+    "num_pages": 8,
+    "attribute": 0x8000_0000_0000_000F,
+}
+
+
+def test_a_region_that_a_kexecd_kernel_has_split_is_handed_over_whole(tree: Path) -> None:
+    number = add_region(tree, **BOOT_SERVICES_DATA)
+    whole = image_of(tree)
+
+    set_region(tree, number, num_pages=3)
+    rest = {"phys_addr": 0x2000_3000, "num_pages": 5}
+    add_region(tree, **{**BOOT_SERVICES_DATA, **rest})
+
+    assert image_of(tree) == whole
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"virt_addr": 0xFFFF_FFFE_D000_8000},
+        {"attribute": 0x8000_0000_0000_0001, "virt_addr": 0xFFFF_FFFE_D000_8000},
+    ],
+    ids=str,
+)
+def test_regions_that_only_adjoin_stay_apart(tree: Path, changes: dict[str, int]) -> None:
+    add_region(tree, **BOOT_SERVICES_DATA)
+    add_region(tree, **{**BOOT_SERVICES_DATA, "phys_addr": 0x2000_8000, **changes})
+
+    assert len(decode(image_of(tree)).descriptors) == 8
 
 
 def test_efi_debug_adds_nothing_to_the_image(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for the runtime regions alone: what each catches, and the edge of what is right."""
 
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -25,8 +26,11 @@ RUNTIME = 1 << 63
 GAP = 0xD000_0000
 """An address that the recordings' memory map says nothing of."""
 
+RAM = 0x2000_0000
+"""An address in System RAM."""
+
 VIRT = 0xFFFF_FFFE_D000_0000
-"""Where nothing is mapped, congruent with GAP."""
+"""Where nothing is mapped, congruent with GAP and RAM."""
 
 
 def add(root: Path, **changes: int) -> int:
@@ -49,6 +53,13 @@ def fill(root: Path, count: int) -> None:
             path = root / f"sys/firmware/efi/runtime-map/{number}/{name}"
             path.parent.mkdir(exist_ok=True)
             path.write_text(f"{value:#x}\n")
+
+
+def split(root: Path, *pages: int) -> None:
+    """Boot-services data of 8 pages in RAM, as a kexec'd kernel splits it at these."""
+    data = {"type": 4, "attribute": RUNTIME | 15}
+    for first, end in pairwise((0, *pages, 8)):
+        add(root, **data, phys_addr=RAM + first * 4096, num_pages=end - first)
 
 
 # The first kernel's regions 0 to 5: MMIO, data, code, data, data, boot-services data, descending.
@@ -140,6 +151,10 @@ DAMAGE: dict[str, dict[str, Damage]] = {
             lambda root: add(root, type=4, attribute=15), lambda root: remove(root, "proc/cmdline")
         ),
     },
+    "region-split": {
+        "in two": damage(lambda root: split(root, 4)),
+        "in three": damage(lambda root: split(root, 4, 6)),
+    },
     "region-unexplained": {
         "boot services without efi=debug": damage(lambda root: add(root, type=4, attribute=15)),
         "RAM with efi=debug": damage(
@@ -160,11 +175,13 @@ DAMAGE: dict[str, dict[str, Damage]] = {
     },
 }
 
+NO_HARM = ("region-split", "region-without-runtime")
+
 DAMAGED_REGIONS = [
     (code, name)
     for code, cases in DAMAGE.items()
     for name in cases
-    if code.startswith(("region-", "virt-", "phys-")) and code != "region-without-runtime"
+    if code.startswith(("region-", "virt-", "phys-")) and code not in NO_HARM
 ]
 
 
