@@ -1,21 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The packages, built once from this checkout, and what is in them."""
+"""What is in the packages, and what is to be in them; tests/conftest.py has the Debian package."""
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
-CHECKOUT = Path(__file__).resolve().parents[2]
+from tests.support.packages import CHECKOUT, run
 
-
-def run(*command: str | Path) -> str:
-    """Run a command that must succeed; its standard output."""
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode:
-        shown = " ".join(map(str, command))
-        pytest.fail(f"{shown} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
-    return done.stdout
+__all__ = ["CHECKOUT", "files_below", "run"]
 
 
 def files_below(top: Path) -> dict[str, Path]:
@@ -24,25 +16,12 @@ def files_below(top: Path) -> dict[str, Path]:
     return {f"/{path.relative_to(top)}": path for path in found}
 
 
-def _only(folder: Path, pattern: str) -> Path:
-    (path,) = folder.glob(pattern)
-    return path
-
-
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root that packaging/install makes."""
     top = tmp_path_factory.mktemp("installed")
     run(CHECKOUT / "packaging" / "install", "--destdir", top, "--systemd", "252")
     return top
-
-
-@pytest.fixture(scope="session")
-def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The Debian package."""
-    output = tmp_path_factory.mktemp("deb")
-    run(CHECKOUT / "packaging" / "build-deb", "--output", output)
-    return _only(output, "*.deb")
 
 
 @pytest.fixture(scope="session")
@@ -59,4 +38,5 @@ def rpm(tmp_path_factory: pytest.TempPathFactory) -> Path:
     output = tmp_path_factory.mktemp("rpm")
     run(CHECKOUT / "packaging" / "build-rpm", "--output", output)
     assert len(list(output.glob("*.src.rpm"))) == 1
-    return _only(output, "*.noarch.rpm")
+    (path,) = output.glob("*.noarch.rpm")
+    return path

@@ -1,43 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fixtures: the guest image, and a guest with the project installed."""
+"""Fixtures: a guest with the package in it, for one machine after the other."""
 
 from __future__ import annotations
 
 import os
-import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from .guest import Guest
-from .image import Image, get_image
-
-CHECKOUT = Path(__file__).resolve().parents[2]
-SERVICE = "kexecprepd.service"
-
-
-def stage_project(target: Path) -> Path:
-    """Install the project below a directory, as its package would be installed below /."""
-    command = [str(CHECKOUT / "packaging" / "install"), "--destdir", str(target)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        pytest.fail(f"{command} ended with status {done.returncode}:\n{done.stdout}{done.stderr}")
-    return target
-
-
-def start_project(guest: Guest) -> None:
-    """Do in the guest what the package's scripts do after unpacking."""
-    modules = "/usr/lib/python3/dist-packages/kexecprepd"
-    guest.run(["python3", "-m", "compileall", "-q", modules], timeout=120)
-    guest.run(["systemd-sysusers"])
-    guest.run(["systemd-tmpfiles", "--create"])
-    guest.run(["systemctl", "daemon-reload"])
-    guest.run(["systemctl", "reload", "dbus.service"])
-    started = guest.run(["systemctl", "start", SERVICE], check=False, timeout=120)
-    if started.returncode != 0:
-        journal = guest.run(["journalctl", "--no-pager", "--unit", SERVICE]).stdout
-        pytest.fail(f"{SERVICE} did not start in the guest:\n{started.stderr}{journal}")
+from .image import get_image
+from .machines import ALL, INSTALLED_UNDER, Machine
+from .project import Boot, install_package, put_lookouts
+from .service import show
 
 
 def console_log(name: str) -> Path | None:
@@ -49,16 +26,99 @@ def console_log(name: str) -> Path | None:
     return Path(folder).absolute() / f"{name}.log"
 
 
-@pytest.fixture(scope="session")
-def guest_image() -> Image:
-    """The disk, kernel and initrd of Debian 12; built at the first use."""
-    return get_image("bookworm")
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Have each machine boot once, and stop before the next one does.
+
+    A test with a guest of its own comes before all of them.
+    """
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> tuple[bool, int, str]:
+    here = Path(__file__).parent in item.path.parents
+    machine = item.callspec.params.get("machine") if hasattr(item, "callspec") else None
+    if not isinstance(machine, Machine):
+        return here, -1, ""
+    return here, ALL.index(machine), item.path.name
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A release's disk with the package in it.
+
+    `unit` is what systemd told when dpkg had just finished, and nobody had called the daemon.
+    """
+
+    disk: Path
+    unit: dict[str, str]
+
+
+class Installations:
+    """Each release's disk, made when it is first asked for, and used by all its machines."""
+
+    def __init__(self, deb: Path, folder: Path) -> None:
+        """Keep the disks in a folder."""
+        self._deb = deb
+        self._folder = folder
+        self._made: dict[str, Installed] = {}
+
+    def of(self, suite: str) -> Installed:
+        """The disk of a release."""
+        if suite not in self._made:
+            self._made[suite] = self._make(INSTALLED_UNDER[suite])
+        return self._made[suite]
+
+    def _make(self, machine: Machine) -> Installed:
+        disk = self._folder / f"{machine.suite}.qcow2"
+        log = console_log(f"install-{machine}")
+        with Guest(get_image(machine.suite), append=machine.append, log=log) as guest:
+            install_package(guest, self._deb)
+            unit = show(guest)
+            put_lookouts(guest)
+            guest.power_off(keep=disk)
+        return Installed(disk, unit)
 
 
 @pytest.fixture(scope="session")
-def guest(guest_image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Guest]:
-    """A guest on 64-bit firmware with the project installed and its service running."""
-    overlay = stage_project(tmp_path_factory.mktemp("overlay"))
-    with Guest(guest_image, overlay=overlay, log=console_log("guest")) as machine:
-        start_project(machine)
-        yield machine
+def installations(deb: Path, tmp_path_factory: pytest.TempPathFactory) -> Installations:
+    """What each machine starts from."""
+    return Installations(deb, tmp_path_factory.mktemp("disks"))
+
+
+@pytest.fixture(scope="session")
+def machine(request: pytest.FixtureRequest) -> Machine:
+    """What the test runs on: `machines.on` says it."""
+    chosen: Machine = request.param
+    return chosen
+
+
+@pytest.fixture(scope="session")
+def installed(machine: Machine, installations: Installations) -> Installed:
+    """The disk that the machine starts from."""
+    return installations.of(machine.suite)
+
+
+@pytest.fixture(scope="session")
+def started(machine: Machine, installed: Installed) -> Iterator[tuple[Guest, Boot]]:
+    """The guest, and what was to be seen of its boot before anything else happened in it."""
+    with Guest(
+        get_image(machine.suite),
+        disk=installed.disk,
+        firmware=machine.firmware,
+        append=machine.append,
+        log=console_log(str(machine)),
+    ) as running:
+        yield running, Boot.of(running)
+
+
+@pytest.fixture(scope="session")
+def guest(started: tuple[Guest, Boot]) -> Guest:
+    """A guest with the package, which its boot has started."""
+    return started[0]
+
+
+@pytest.fixture(scope="session")
+def boot(started: tuple[Guest, Boot]) -> Boot:
+    """What its boot was like."""
+    return started[1]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 
 from .guest import Guest
@@ -51,3 +52,28 @@ def image(guest: Guest) -> bytes:
     for r in sorted(regions, key=lambda r: r["phys_addr"]):
         parts.append(struct.pack("<IIQQQQ", r["type"], 0, *(r[name] for name in names)))
     return b"".join(parts)
+
+
+def memory_ranges(guest: Guest) -> list[list[int | str]]:
+    """Start, end and type of every range of the memory map, in the order of their numbers."""
+    values = sysfs_values(guest, "/sys/firmware/memmap")
+    numbers = sorted({int(path.split("/")[0]) for path in values})
+    return [
+        [int(values[f"{n}/start"], 16), int(values[f"{n}/end"], 16), values[f"{n}/type"]]
+        for n in numbers
+    ]
+
+
+def addresses(guest: Guest) -> set[int]:
+    """Every address that sysfs tells root, and where each region and range ends."""
+    found: set[int] = set()
+    for region in runtime_regions(guest):
+        size = region["num_pages"] << 12
+        for name in ("phys_addr", "virt_addr"):
+            found |= {region[name], region[name] + size - 1}
+    for start, end, _ in memory_ranges(guest):
+        found |= {int(start), int(end)}
+    for name in ("fw_vendor", "runtime", "config_table", "systab"):
+        text = guest.read_file(f"/sys/firmware/efi/{name}").decode()
+        found |= {int(number, 16) for number in re.findall(r"0x[0-9a-f]+", text)}
+    return found

@@ -37,23 +37,25 @@ class Guest:
         image: Image,
         *,
         firmware: Firmware = OVMF,
-        overlay: Path | None = None,
+        disk: Path | None = None,
         append: str = "",
         qemu_args: Sequence[str] = (),
         memory: str = "1G",
-        smp: int = 2,
+        smp: int = 1,
         log: Path | None = None,
         timeout: float = 300,
     ) -> None:
         """Describe the machine; entering the context starts it.
 
-        overlay is a directory whose content is put at / of the guest, owned by root; log is
-        where to leave the console's output, for what is not to go with the machine.
+        disk is one that `power_off` has kept, in place of the image's own; log is where to leave
+        the console's output, for what is not to go with the machine. One processor is the rule:
+        where QEMU emulates them, a kernel that changes its own code while another processor runs
+        it dies of it now and then ("Oops: int3" in the first seconds).
         """
         self.image = image
         self.firmware = firmware
         self.console = Path()
-        self._overlay = overlay
+        self._base = disk
         self._append = append
         self._qemu_args = list(qemu_args)
         self._memory = memory
@@ -65,7 +67,7 @@ class Guest:
         self._work = Path()
 
     def __enter__(self) -> Guest:
-        """Start the machine, wait until it is up, and put the overlay in."""
+        """Start the machine, and wait until it is up."""
         with ExitStack() as stack:
             work = stack.enter_context(tempfile.TemporaryDirectory(prefix="kexecprepd-vm-"))
             self._work = Path(work)
@@ -87,8 +89,20 @@ class Guest:
         """Stop the machine."""
         self._stack.close()
 
+    @property
+    def _disk(self) -> Path:
+        return self._work / "disk.qcow2"
+
+    def _make_disk(self) -> None:
+        base, kind = (self.image.disk, "raw") if self._base is None else (self._base, "qcow2")
+        command = ["qemu-img", "create", "-q", "-f", "qcow2", "-b", str(base), "-F", kind]
+        done = subprocess.run([*command, str(self._disk)], capture_output=True, text=True)
+        if done.returncode != 0:
+            raise GuestError(f"the guest's disk cannot be made: {done.stderr.strip()}")
+
     def _start(self, stack: ExitStack) -> None:
         deadline = Deadline(self._timeout)
+        self._make_disk()
         pairs = [socket.socketpair() for _ in range(2)]
         with ExitStack() as theirs:
             for ours, end in pairs:
@@ -97,15 +111,14 @@ class Guest:
             numbers = [end.fileno() for _, end in pairs]
             messages = theirs.enter_context((self._work / "qemu.log").open("wb"))
             # QEMU must not outlive the tests, however they end.
-            process = subprocess.Popen(
+            self._qemu = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *self._command(*numbers)],
                 stdin=subprocess.DEVNULL,
                 stdout=messages,
                 stderr=messages,
                 pass_fds=numbers,
-                env={**os.environ, "TMPDIR": str(self._work)},
             )
-        stack.callback(_stop, process)
+        stack.callback(_stop, self._qemu)
         monitor, agent = (Channel(ours) for ours, _ in pairs)
         self._qmp, self._agent = Qmp(monitor), Agent(agent)
         self._qmp.greet(deadline)
@@ -114,8 +127,6 @@ class Guest:
         if state != "running":
             failed = self.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout
             raise GuestError(f"the guest is {state}, not running: {failed.strip()}")
-        if self._overlay is not None:
-            self.put_tree(self._overlay)
 
     def _command(self, qmp: int, agent: int) -> list[str]:
         # Not tried by itself: a /dev/kvm that is there need not be one that works.
@@ -139,11 +150,11 @@ class Guest:
         return [
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
             *("-machine", machine, "-accel", accelerator),
-            *("-smp", str(self._smp), "-m", f"{self._memory},slots=4,maxmem=8G", "-no-reboot"),
+            *("-smp", str(self._smp), "-m", f"{self._memory},slots=8,maxmem=8G", "-no-reboot"),
             *flash,
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),
             *("-append", f"{COMMAND_LINE} {self._append}".strip()),
-            *("-drive", f"if=virtio,format=raw,snapshot=on,file={self.image.disk}"),
+            *("-drive", f"if=virtio,format=qcow2,cache=unsafe,file={self._disk}"),
             *("-device", "virtio-rng-pci"),
             *("-serial", f"file:{self.console}"),
             *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),
@@ -214,25 +225,17 @@ class Guest:
         archive = io.BytesIO()
         with tarfile.open(fileobj=archive, mode="w") as tar:
             tar.addfile(member, io.BytesIO(content))
-        self._unpack(archive.getvalue(), "/")
+        command = ["tar", "-x", "--same-permissions", "-C", "/"]
+        self.run_bytes(command, input=archive.getvalue(), timeout=120)
 
-    def put_tree(self, tree: Path, target: str = "/") -> None:
-        """Copy a directory's files into one of the guest's, owned by root.
-
-        Directories come with the files in them: tar takes one that it is told of away from
-        everybody but root while it works, /usr too.
-        """
-        archive = io.BytesIO()
-        with tarfile.open(fileobj=archive, mode="w") as tar:
-            for path in sorted(tree.rglob("*")):
-                if path.is_symlink() or not path.is_dir():
-                    name = str(path.relative_to(tree))
-                    tar.add(path, name, recursive=False, filter=_owned_by_root)
-        self._unpack(archive.getvalue(), target)
-
-    def _unpack(self, archive: bytes, target: str) -> None:
-        command = ["tar", "-x", "--same-permissions", "-C", target]
-        self.run_bytes(command, input=archive, timeout=120)
+    def power_off(self, keep: Path, timeout: float = 120) -> None:
+        """Shut down in order, and keep the disk: another Guest may start from it."""
+        self.start(["systemctl", "poweroff"])
+        try:
+            self._qemu.wait(timeout)
+        except subprocess.TimeoutExpired as error:
+            raise GuestError(f"the guest did not shut down within {timeout:g} s") from error
+        shutil.move(self._disk, keep)
 
     def reboot(self, argv: Sequence[str], timeout: float = 300) -> str:
         """Run a command that starts another kernel, wait until that is up, return its state."""
@@ -274,12 +277,6 @@ class Guest:
         self.qmp("device_del", id=name)
         self._qmp.wait_event("DEVICE_DELETED", timeout, lambda data: data.get("device") == name)
         self.qmp("object-del", id=f"{name}-ram")
-
-
-def _owned_by_root(member: tarfile.TarInfo) -> tarfile.TarInfo:
-    member.uid = member.gid = 0
-    member.uname = member.gname = "root"
-    return member
 
 
 def _stop(process: subprocess.Popen[bytes]) -> None:

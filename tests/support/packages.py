@@ -1,0 +1,25 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Builds the packages of this checkout, as a maintainer does."""
+
+import subprocess
+from pathlib import Path
+
+import pytest
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+
+
+def run(*command: str | Path) -> str:
+    """Run a command that must succeed; its standard output."""
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode:
+        shown = " ".join(map(str, command))
+        pytest.fail(f"{shown} ended with {done.returncode}:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def build_deb(output: Path, *options: str) -> Path:
+    """The Debian package, built into an empty directory."""
+    run(CHECKOUT / "packaging" / "build-deb", "--output", output, *options)
+    (path,) = output.glob("*.deb")
+    return path

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The guests that the tests run in, and how a test module says which of them it is for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import pytest
+
+from .firmware import OVMF, OVMF32, SEABIOS, Firmware
+
+DAEMON, BROKER = "dbus-daemon", "dbus-broker"
+
+
+@dataclass(frozen=True)
+class Machine:
+    """A Debian release with one of the two buses, on some firmware."""
+
+    suite: str
+    bus: str = DAEMON
+    firmware: Firmware = OVMF
+    options: str = ""
+    firmware_name: str = ""
+
+    def __str__(self) -> str:
+        """What pytest's ids and the console logs call it."""
+        return "-".join(filter(None, (self.suite, self.bus, self.firmware_name, self.options)))
+
+    @property
+    def append(self) -> str:
+        """What goes to the end of the kernel's command line."""
+        # A generator in the image takes the word, and puts the other bus in dbus-daemon's place.
+        return f"{self.options} {'bus=broker' if self.bus == BROKER else ''}".strip()
+
+
+BOOKWORM, BOOKWORM_BROKER = Machine("bookworm"), Machine("bookworm", BROKER)
+TRIXIE, TRIXIE_BROKER = Machine("trixie"), Machine("trixie", BROKER)
+COMBINATIONS = (BOOKWORM, BOOKWORM_BROKER, TRIXIE, TRIXIE_BROKER)
+
+NO_RUNTIME = Machine("bookworm", options="efi=noruntime")
+NO_RUNTIME_TRIXIE = Machine("trixie", options="efi=noruntime")
+BIOS = Machine("bookworm", firmware=SEABIOS, firmware_name="seabios")
+MIXED_MODE = Machine("bookworm", firmware=OVMF32, firmware_name="ovmf32")
+UNSUPPORTED = (NO_RUNTIME, BIOS, MIXED_MODE, NO_RUNTIME_TRIXIE)
+
+ONCE_EACH = (BOOKWORM, TRIXIE_BROKER)
+THE_OTHERS = (BOOKWORM_BROKER, TRIXIE)
+"""Either release and either bus once: for what takes long on an emulated processor."""
+
+INSTALLED_UNDER = {each.suite: each for each in ONCE_EACH}
+"""Where dpkg installs the package, for all machines of a release."""
+
+INSTALLED_AGAIN = THE_OTHERS
+"""Where the tests take it away again, and put it in anew."""
+
+ALL = (*COMBINATIONS, *UNSUPPORTED)
+"""In the order in which they run."""
+
+
+def on(machines: Iterable[Machine]) -> pytest.MarkDecorator:
+    """Run a test, or a module, on each of these machines."""
+    return pytest.mark.parametrize("machine", machines, ids=str, indirect=True)

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What systemd does to the service, and what of it nobody notices."""
+
+from __future__ import annotations
+
+import pytest
+
+from . import expected
+from .guest import Guest
+from .machines import COMBINATIONS, on
+from .service import (
+    UNIT,
+    call,
+    cursor_now,
+    properties,
+    show,
+    wait_for,
+    wait_for_log,
+    wait_until_running,
+)
+
+pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
+
+
+def test_a_restart_adopts_the_cache(guest: Guest) -> None:
+    before, start = properties(guest), cursor_now(guest)
+    guest.run(["systemctl", "restart", UNIT])
+    assert properties(guest) == before
+    wait_for_log(guest, f"Adopted the cache of generation {before['Generation']}", start)
+
+
+def test_a_reload_reads_again_and_ends_ready(guest: Guest) -> None:
+    before, unit, start = properties(guest), show(guest), cursor_now(guest)
+    guest.run(["systemctl", "reload", UNIT])
+    wait_for_log(guest, "Read everything again: nothing has changed", start)
+    wait_for(lambda: show(guest)["SubState"] == "running", "systemd knows that it has")
+    assert properties(guest) == before
+    after = show(guest)
+    assert after["StatusText"] == before["Reason"]
+    assert (after["MainPID"], after["NRestarts"]) == (unit["MainPID"], unit["NRestarts"])
+
+
+def test_a_kill_loses_nothing(guest: Guest) -> None:
+    before, unit, start = properties(guest), show(guest), cursor_now(guest)
+    guest.run(["kill", "-KILL", unit["MainPID"]])
+    assert wait_until_running(guest, unit)["MainPID"] != unit["MainPID"]
+    # Time and generation too: that everything was read a second time is no change.
+    assert properties(guest) == before
+    assert bytes(call(guest, "GetSetupData")[0]) == expected.image(guest)
+    assert guest.read_file("/run/kexecprepd/setup_data") == expected.image(guest)
+    wait_for_log(guest, f"Adopted the cache of generation {before['Generation']}", start)
+
+
+def test_the_log_level_follows_systemctl(guest: Guest) -> None:
+    level = ["systemctl", "service-log-level", UNIT]
+    for name in ("debug", "info"):
+        guest.run([*level, name])
+        assert guest.run(level).stdout == f"{name}\n"
+
+
+def test_a_log_level_that_there_is_not_is_refused(guest: Guest) -> None:
+    level = ["systemctl", "service-log-level", UNIT]
+    refused = guest.run([*level, "shout"], check=False)
+    assert (refused.returncode != 0, "shout" in refused.stderr) == (True, True)
+    assert guest.run(level).stdout == "info\n"
+
+
+def test_a_user_may_not_set_the_log_level(guest: Guest) -> None:
+    command = ["systemctl", "service-log-level", UNIT, "debug"]
+    refused = guest.run(command, user="tester", check=False)
+    assert refused.returncode != 0
+    assert guest.run(command[:-1]).stdout == "info\n"
