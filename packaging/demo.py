@@ -2,14 +2,14 @@
 """What packaging/run shows: the daemon at work on a bus of its own, and what loaders get."""
 
 import contextlib
-import hashlib
-import json
 import os
 import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+
+from story import MANAGER, WIDTH, digest, printed, say, typed
 
 CHECKOUT = Path(__file__).parents[1]
 sys.path.insert(0, str(CHECKOUT))
@@ -19,25 +19,16 @@ from tests.support.private_bus import private_bus  # noqa: E402
 from tests.support.recordings import add_range, materialise  # noqa: E402
 
 RECORDING = "deb12-6.1-ovmf-q35-bgrt"
-MANAGER = "org.kexecprepd1 /org/kexecprepd1 org.kexecprepd1.Manager"
 CTL = "/usr/bin/python3 -m kexecprepd.ctl"
-WIDTH = 100
-
-
-def say(text: str) -> None:
-    """A paragraph for the reader."""
-    print(f"\n{text}", flush=True)
 
 
 def show(command: str, environment: dict[str, str], *, width: int | None = None) -> str:
     """Run a command as a user would, and print it with its output; lines cut at `width`."""
-    shown = command.replace(CTL, "kexecprepctl")
-    print(f"\n$ {shown}", flush=True)
+    typed("$", command.replace(CTL, "kexecprepctl"))
     done = subprocess.run(
         command, shell=True, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     )
-    for line in done.stdout.splitlines():
-        print(line if width is None or len(line) <= width else f"{line[:width]}...", flush=True)
+    printed(done.stdout, width=width)
     if done.returncode:
         raise SystemExit(f"The command ended with {done.returncode}: the words above say why.")
     return done.stdout
@@ -57,7 +48,7 @@ def watching(environment: dict[str, str]) -> Iterator["subprocess.Popen[str]"]:
     ) as process:
         try:
             assert process.stderr is not None
-            print("\n$ kexecprepctl watch &")
+            typed("$", "kexecprepctl watch &")
             print(process.stderr.readline(), end="", flush=True)
             yield process
         finally:
@@ -94,6 +85,17 @@ def introduction() -> str:
     )
 
 
+def closing() -> str:
+    """What has been stopped, and what is next where none of it was real."""
+    words = "That was it; the daemon and its bus have been stopped."
+    if real_machine():
+        return words
+    return (
+        f"{words} To see it on real firmware, with\n"
+        "its package installed and its service running: packaging/run --vm boots a guest."
+    )
+
+
 def main() -> None:
     """Tell the story from sysfs to a loader's hands."""
     say(introduction())
@@ -103,7 +105,7 @@ def main() -> None:
         root = tree(folder / "root")
         stack.enter_context(running(folder, root, bus.environment))
         tell(bus.environment, root)
-    say("That was it; the daemon and its bus have been stopped.")
+    say(closing())
 
 
 def tell(environment: dict[str, str], root: Path) -> None:
@@ -116,8 +118,7 @@ def tell(environment: dict[str, str], root: Path) -> None:
 
     say("They are the bytes that the daemon vouches for, and can be placed as they are:")
     reply = show(f"busctl --json=short call {MANAGER} GetSetupData", environment, width=WIDTH)
-    image = bytes(json.loads(reply)["data"][0])
-    print(f"-> {len(image)} bytes, sha256 {hashlib.sha256(image).hexdigest()}")
+    digest(reply)
     show(f"busctl get-property {MANAGER} Sha256 RegionCount", environment)
 
     say(
