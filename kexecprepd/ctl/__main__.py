@@ -4,11 +4,14 @@
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
 from .exits import CtlError, Exit
 from .output import JSON_MODES
+
+Commands = dict[str, Callable[[argparse.Namespace], Exit]]
 
 _CODES = """exit codes:
   0  all is well              4  the map is invalid
@@ -37,29 +40,40 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    loads = options.command in ("load", "unload", "exec")
+    code = (_loading() if loads else _asking())[options.command or "status"](options)
+    sys.stdout.flush()
+    return code
+
+
+def _asking() -> Commands:
     # Late, so that --help and wrong usage do not wait for GLib.
     from . import commands
     from .check import check
     from .watch import watch
 
-    run = {
+    return {
         "status": commands.status,
         "check": check,
         "map": commands.show_map,
         "findings": commands.findings,
         "dump": commands.dump,
         "watch": watch,
-    }[options.command or "status"]
-    code = run(options)
-    sys.stdout.flush()
-    return code
+    }
+
+
+def _loading() -> Commands:
+    # Later still: the others do without the loader.
+    from .load import exec_loaded, load, unload
+
+    return {"load": load, "unload": unload, "exec": exec_loaded}
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="kexecprepctl",
-        description="Says whether EFI will survive a kexec here, and shows what would be "
-        "handed over.",
+        description="Says whether EFI will survive a kexec here, shows what would be "
+        "handed over,\nand loads the next kernel with it.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
@@ -85,7 +99,37 @@ def _parser() -> argparse.ArgumentParser:
         help="pack it here from sysfs, without the daemon, even if it is invalid",
     )
     add("watch", "print changes as they come")
+    _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
+    add("unload", "forget the kernel that is loaded (root)")
+    add("exec", "shut down, and start the kernel that is loaded (root)")
     return parser
+
+
+def _add_load_options(load: argparse.ArgumentParser) -> None:
+    load.add_argument(
+        "kernel", type=Path, metavar="KERNEL", help="a bzImage, or a unified kernel image"
+    )
+    load.add_argument(
+        "--initrd",
+        type=Path,
+        metavar="FILE",
+        action="append",
+        default=[],
+        help="its initrd; several are joined in their order",
+    )
+    cmdline = load.add_mutually_exclusive_group()
+    cmdline.add_argument("--append", metavar="STRING", help="its command line")
+    cmdline.add_argument(
+        "--reuse-cmdline", action="store_true", help="give it the running kernel's command line"
+    )
+    load.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="load nothing, and print what would be placed where in memory",
+    )
+    load.add_argument(
+        "--no-efi", action="store_true", help="leave EFI out; the daemon is not asked then"
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) -> None:
@@ -100,7 +144,8 @@ def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) ->
         type=Path,
         metavar="DIR",
         default=root,
-        help="read the tree below DIR instead of asking the daemon (check, map, findings, dump)",
+        help="read the tree below DIR instead of asking the daemon (check, map, findings, dump, "
+        "and load's dry run)",
     )
 
 

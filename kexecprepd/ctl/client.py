@@ -6,6 +6,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from gi.repository import GLib
+
 from .. import errors
 from ..bus import Bus, BusUnavailable, CallFailed
 from ..findings import Finding, Severity
@@ -71,10 +73,14 @@ class Client:
     def image(self) -> tuple[bytes, dict[str, Any]]:
         """The image and its `info`."""
         reply = self._call_raw("GetSetupData")
-        return (
-            bytes(reply.get_child_value(0).get_data_as_bytes().get_data() or b""),
-            reply.get_child_value(1).unpack(),
-        )
+        return _bytes(reply, 0), reply.get_child_value(1).unpack()
+
+    def place(self, address: int, next_node: int) -> tuple[bytes, bytes, dict[str, Any]]:
+        """The image linked for a physical address, with the `next_node` that follows it; the 32
+        bytes of boot_params.efi_info that go with it; and the image's `info`.
+        """
+        reply = self._call_raw("PlaceSetupData", GLib.Variant("(tt)", (address, next_node)))
+        return _bytes(reply, 0), _bytes(reply, 1), reply.get_child_value(2).unpack()
 
     def runtime_map(self) -> list[RuntimeRegion]:
         """Every entry of the kernel's runtime map."""
@@ -124,11 +130,16 @@ class Client:
         values: tuple[Any, ...] = self._call_raw(method).unpack()
         return values
 
-    def _call_raw(self, method: str) -> Any:
+    def _call_raw(self, method: str, arguments: Any = None) -> Any:
         try:
-            return self._bus.call(BUS_NAME, MANAGER_PATH, f"{MANAGER}.{method}")
+            return self._bus.call(BUS_NAME, MANAGER_PATH, f"{MANAGER}.{method}", arguments)
         except CallFailed as error:
             raise _in_words(error) from error
+
+
+def _bytes(reply: Any, index: int) -> bytes:
+    """An `ay` of a reply, without unpacking it byte by byte."""
+    return bytes(reply.get_child_value(index).get_data_as_bytes().get_data() or b"")
 
 
 def _in_words(error: CallFailed) -> CtlError:

@@ -52,9 +52,9 @@ def test_every_command_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
     assert complete("--json", "=", "short", "f") == ["findings"]
 
 
-@pytest.mark.parametrize("command", [[], ["status"], ["check"], ["dump"], ["watch"]])
+@pytest.mark.parametrize("command", [[], ["status"], ["check"], ["dump"], ["watch"], ["load"]])
 def test_every_option_is_offered(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
-    options = set(re.findall(r"(?<![\w-])--[a-z]+", help_of(capsys, *command)))
+    options = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of(capsys, *command)))
     assert {word.rstrip("=") for word in complete(*command, "-")} == options
 
 
@@ -74,6 +74,24 @@ def test_files_are_offered_for_dump_once(tmp_path: Path) -> None:
     assert complete("dump", "--force", "", folder=tmp_path) == ["my image"]
     assert complete("dump", "my image", "", folder=tmp_path) == []
     assert complete("status", "", folder=tmp_path) == []
+
+
+def test_files_are_offered_for_the_kernel_and_its_initrds(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").touch()
+    (tmp_path / "initrd").touch()
+    assert complete("load", "vm", folder=tmp_path) == ["vmlinuz"]
+    assert complete("load", "--initrd", "i", folder=tmp_path) == ["initrd"]
+    assert complete("load", "--initrd", "=", "i", folder=tmp_path) == ["initrd"]
+    assert complete("load", "--initrd", "initrd", "vm", folder=tmp_path) == ["vmlinuz"]
+    assert complete("load", "vmlinuz", "", folder=tmp_path) == []
+
+
+def test_a_command_line_is_none_of_the_words_of_load(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").touch()
+    value = ["--append", "=", "root", "=", "UUID", "=", "1234"]
+    assert complete("load", *value, folder=tmp_path) == []
+    assert complete("load", "--append", "vm", folder=tmp_path) == []
+    assert complete("load", *value, "vm", folder=tmp_path) == ["vmlinuz"]
 
 
 def test_directories_are_offered_for_root(tmp_path: Path) -> None:

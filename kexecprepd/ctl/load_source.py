@@ -1,0 +1,160 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a plan to load needs to know of this machine: from the daemon, or from a tree itself."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..findings import State
+from ..image import ExcludedRange, PlacementError, acpi_rsdp, excluded_ranges, place
+from ..loader import boot_params, iomem
+from ..loader.errors import LoadError
+from ..loader.memory import usable
+from ..loader.plan import Handed, Machine
+from ..model import MemoryRange
+from ..system import read_system
+from ..tree import ReadError, Tree
+from .client import Client
+from .exits import CtlError, Exit
+from .offline import Offline
+
+_WITHOUT = "--no-efi loads without EFI."
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """The image that can be handed over; `state` is that of the map that it is of."""
+
+    size: int
+    sha256: str
+    region_count: int
+    state: State
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One generation of what is known.
+
+    `image` is None where EFI is left out. `place` links it for a physical address and the next
+    node's; it returns None where that is of another generation: everything is to be asked anew.
+    """
+
+    machine: Machine
+    image: Image | None
+    notes: tuple[str, ...]
+    place: Callable[[int, int], Handed | None]
+
+
+def of_daemon() -> Source:
+    """Ask the daemon; where it has nothing to hand over, say so in a note and read the tree."""
+    try:
+        client = Client()
+        data, info = client.image()
+    except CtlError as error:
+        if error.code is Exit.UNSUPPORTED:
+            return _without_efi(Offline(Path("/")), Path("/"), f"EFI is left out. {error}")
+        raise _with_way_out(error) from error
+
+    generation = info["generation"]
+
+    def placed(address: int, next_node: int) -> Handed | None:
+        try:
+            image, efi_info, later = client.place(address, next_node)
+        except CtlError as error:
+            # What was free before may be refused now, and then the map is another one.
+            if error.code is Exit.FAILED and client.properties()["Generation"] != generation:
+                return None
+            raise _with_way_out(error) from error
+        return Handed(image, efi_info) if later["generation"] == generation else None
+
+    excluded = [ExcludedRange(*each) for each in info["excluded-ranges"]]
+    machine, notes = _machine(
+        Path("/"), client.memory_map(), excluded, info["acpi-rsdp"], info["secure-boot"]
+    )
+    image = Image(len(data), info["sha256"], info["region-count"], State(info["state"]))
+    return Source(machine, image, notes, placed)
+
+
+def of_tree(root: Path, *, efi: bool) -> Source:
+    """Read the tree below `root`, without a daemon. Without `efi` the image is left out."""
+    offline = Offline(root)
+    assessment, snapshot = offline.assessment, offline.snapshot
+    if not efi:
+        return _without_efi(offline, root, "EFI is left out, as --no-efi has it.")
+    if assessment.state is State.UNSUPPORTED:
+        return _without_efi(offline, root, f"EFI is left out. {assessment.reason}")
+    if assessment.image is None:
+        hint = f"`kexecprepctl findings --root {root}` says where, and what to do. {_WITHOUT}"
+        raise CtlError(Exit.INVALID, assessment.reason, hint)
+    data = assessment.image
+
+    def placed(address: int, next_node: int) -> Handed:
+        try:
+            return Handed(*place(data, snapshot, address, next_node))
+        except PlacementError as error:
+            raise LoadError(f"The image cannot be placed: {error}.", _WITHOUT) from error
+
+    machine, notes = _machine_of(offline, root)
+    regions = len(snapshot.runtime_regions)
+    image = Image(len(data), assessment.sha256, regions, assessment.state)
+    return Source(machine, image, notes, placed)
+
+
+def _without_efi(offline: Offline, root: Path, note: str) -> Source:
+    machine, notes = _machine_of(offline, root)
+    return Source(machine, None, (note, *notes), lambda *_: None)
+
+
+def _with_way_out(error: CtlError) -> CtlError:
+    """The same error; where EFI is what fails, with how to load without it."""
+    if error.code not in (Exit.INVALID, Exit.UNREACHABLE):
+        return error
+    return CtlError(error.code, str(error), f"{error.hint} {_WITHOUT}".strip())
+
+
+def _machine_of(offline: Offline, root: Path) -> tuple[Machine, tuple[str, ...]]:
+    snapshot = offline.snapshot
+    params = snapshot.boot_params
+    return _machine(
+        root,
+        offline.memory_map(),
+        excluded_ranges(snapshot),
+        acpi_rsdp(snapshot),
+        params.secure_boot if params else 0,
+    )
+
+
+def _machine(
+    root: Path,
+    memory_map: list[MemoryRange],
+    excluded: Iterable[ExcludedRange],
+    acpi_rsdp: int,
+    secure_boot: int,
+) -> tuple[Machine, tuple[str, ...]]:
+    """The machine, and what there is to note of how it is known."""
+    notes: tuple[str, ...] = ()
+    resources = iomem.read(root)
+    if resources is None:
+        if root == Path("/"):
+            raise LoadError("There is no /proc/iomem.", "Mount /proc.")
+        notes = ("There is no proc/iomem in this tree: the memory map alone decides what is free.",)
+    machine = Machine(
+        memory_map=tuple(memory_map),
+        usable=usable(memory_map, resources, excluded),
+        boot_params=_boot_params(root),
+        acpi_rsdp=acpi_rsdp,
+        secure_boot=secure_boot,
+        five_level_paging=bool(read_system(root).five_level_paging),
+    )
+    return machine, notes
+
+
+def _boot_params(root: Path) -> bytes:
+    """struct boot_params as the running kernel was handed it."""
+    try:
+        with Tree.open(root / "sys") as tree:
+            return tree.bytes("kernel/boot_params/data", boot_params.SIZE)
+    except ReadError as error:
+        denied = isinstance(error.__cause__, PermissionError)
+        code = Exit.DENIED if denied else Exit.FAILED
+        raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error

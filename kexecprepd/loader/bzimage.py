@@ -1,0 +1,209 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Takes a bzImage apart, and refuses whatever the 64-bit boot protocol does not cover.
+
+Source: Documentation/arch/x86/boot.rst; the checks are those of arch/x86/kernel/kexec-bzimage64.c
+(bzImage64_probe) and of whatever else in the header could mislead a loader. Little-endian.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from ..efi import PAGE_SIZE
+from .errors import LoadError
+
+XLF_KERNEL_64 = 1 << 0
+XLF_CAN_BE_LOADED_ABOVE_4G = 1 << 1
+XLF_EFI_KEXEC = 1 << 4
+XLF_5LEVEL = 1 << 5
+
+HEADER_START = 0x1F1
+"""Where struct setup_header begins, in a bzImage as in struct boot_params."""
+
+ENTRY_64 = 0x200
+"""The 64-bit entry point's distance from where the protected-mode part lies."""
+
+_SECTOR = 512
+_BOOT_FLAG = 0xAA55
+_OLDEST = 0x020C  # 2.12, the first with xloadflags: Linux 3.8
+_LOADED_HIGH = 1 << 0
+_SHORT_JUMP = 0xEB
+_INIT_SIZE_END = 0x264
+_REACH = 0x202 + 0x7F  # of the jump across the header, whose operand is the header's length
+_HINT = "Give the bzImage of a 64-bit x86 kernel, as distributions install it: /boot/vmlinuz-..."
+_DAMAGED = "The file is damaged: install the kernel again, or copy it again."
+
+_MAGICS = (
+    (0, b"\x7fELF", "an ELF file, such as an uncompressed vmlinux"),
+    (0, b"\x1f\x8b", "gzip-compressed: an initrd, or a kernel for another architecture"),
+    (0, b"\x28\xb5\x2f\xfd", "zstd-compressed: most likely an initrd"),
+    (0, b"\xfd7zXZ\0", "xz-compressed: most likely an initrd"),
+    (0, b"\x02\x21\x4c\x18", "lz4-compressed: most likely an initrd"),
+    (0, b"BZh", "bzip2-compressed: most likely an initrd"),
+    (0, b"0707", "a cpio archive: most likely an initrd"),
+    (0x38, b"ARM\x64", "a kernel for arm64"),
+    (0x38, b"RSC\x05", "a kernel for RISC-V"),
+    (4, b"zimg", "a compressed EFI program, as kernels for other architectures are"),
+    (0, b"MZ", "an EFI program without a bzImage's header"),
+    (0, b"#!", "a script"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class BzImage:
+    """A kernel as the boot protocol has it; sizes in bytes, addresses physical.
+
+    `setup_header` begins at HEADER_START. `protected_mode` is the rest of the file: it goes to
+    memory as it is, and needs `init_size` bytes there. `cmdline_size` is without the final NUL.
+    `version_string` is None where the image names no version, or none that can be printed.
+    """
+
+    setup_header: bytes
+    protected_mode: bytes
+    version: int
+    xloadflags: int
+    kernel_alignment: int
+    relocatable: bool
+    pref_address: int
+    init_size: int
+    cmdline_size: int
+    version_string: str | None
+
+    @property
+    def takes_efi(self) -> bool:
+        """Whether it takes EFI over from the kernel that starts it (XLF_EFI_KEXEC)."""
+        return bool(self.xloadflags & XLF_EFI_KEXEC)
+
+    @property
+    def five_level(self) -> bool:
+        """Whether it may be entered with 5-level paging on (XLF_5LEVEL)."""
+        return bool(self.xloadflags & XLF_5LEVEL)
+
+
+def parse(data: bytes, name: str) -> BzImage:
+    """Take apart the content of the file `name`. Raises LoadError, which says what is wrong."""
+    header = _setup_header(data, name)
+    version, loadflags = _u16(data, 0x206), data[0x211]
+    if not loadflags & _LOADED_HIGH:
+        raise LoadError(f"{name} is a zImage: loadflags are {loadflags:#x}.", _HINT)
+    xloadflags = _u16(data, 0x236)
+    for flag, meaning in (
+        (XLF_KERNEL_64, "has no 64-bit entry: XLF_KERNEL_64"),
+        (XLF_CAN_BE_LOADED_ABOVE_4G, "cannot be loaded above 4 GiB: XLF_CAN_BE_LOADED_ABOVE_4G"),
+    ):
+        if not xloadflags & flag:
+            sentence = f"{name} {meaning} is not in its xloadflags, {xloadflags:#x}."
+            raise LoadError(sentence, _HINT)
+    protected_mode = _protected_mode(data, name)
+    kernel = BzImage(
+        setup_header=header,
+        protected_mode=protected_mode,
+        version=version,
+        xloadflags=xloadflags,
+        kernel_alignment=_u32(data, 0x230),
+        relocatable=data[0x234] != 0,
+        pref_address=struct.unpack_from("<Q", data, 0x258)[0],
+        init_size=_u32(data, 0x260),
+        cmdline_size=_u32(data, 0x238),
+        version_string=_version_string(data),
+    )
+    _require_sense(kernel, name)
+    return kernel
+
+
+def _setup_header(data: bytes, name: str) -> bytes:
+    """The header, by the length that it gives itself; its magic numbers and version are right."""
+    if data[0x202:0x206] != b"HdrS":
+        raise LoadError(f"{name} is not a bzImage: {_likeness(data)}.", _HINT)
+    if len(data) < _INIT_SIZE_END:
+        raise LoadError(f"{name} is truncated: it ends in its header.", _DAMAGED)
+    if (flag := _u16(data, 0x1FE)) != _BOOT_FLAG:
+        raise LoadError(f"{name} has {flag:#06x} for its boot_flag, not 0xaa55.", _DAMAGED)
+    if (version := _u16(data, 0x206)) < _OLDEST:
+        sentence = f"{name} has boot protocol {_dotted(version)}, and 2.12 is needed."
+        raise LoadError(sentence, "Give a kernel that is not older than Linux 3.8.")
+    end = 0x202 + data[0x201]
+    if data[0x200] != _SHORT_JUMP or not _INIT_SIZE_END <= end <= _REACH:
+        sentence = (
+            f"{name} says that its header ends at {end:#x}, after a jump {data[0x200]:#04x}: "
+            f"that is not within {_INIT_SIZE_END:#x} to {_REACH:#x}, or no jump."
+        )
+        raise LoadError(sentence, _DAMAGED)
+    return data[HEADER_START:end]
+
+
+def _protected_mode(data: bytes, name: str) -> bytes:
+    """What follows the real-mode part, all of it there."""
+    sectors = data[HEADER_START] or 4
+    setup_size = (sectors + 1) * _SECTOR
+    rest = len(data) - setup_size
+    if rest <= ENTRY_64:
+        sentence = (
+            f"{name} has {len(data)} bytes, and setup_sects is {sectors}: "
+            "that leaves no protected-mode part with a 64-bit entry."
+        )
+        raise LoadError(sentence, _DAMAGED)
+    if rest < (told := _u32(data, 0x1F4) * 16):
+        sentence = f"{name} is truncated: by syssize, {told - rest} bytes are missing."
+        raise LoadError(sentence, _DAMAGED)
+    return data[setup_size:]
+
+
+def _require_sense(kernel: BzImage, name: str) -> None:
+    """Refuse numbers that no kernel was built with: a layout may rely on the others."""
+    alignment = kernel.kernel_alignment
+    if alignment < PAGE_SIZE or alignment & (alignment - 1):
+        sentence = (
+            f"{name} has {alignment:#x} for its kernel_alignment, "
+            "which is not a power of two, or less than a page."
+        )
+        raise LoadError(sentence, _DAMAGED)
+    if kernel.pref_address % alignment:
+        sentence = (
+            f"{name} has {kernel.pref_address:#x} for its pref_address, "
+            f"which is not aligned to its kernel_alignment, {alignment:#x}."
+        )
+        raise LoadError(sentence, _DAMAGED)
+    if kernel.init_size < len(kernel.protected_mode):
+        sentence = (
+            f"{name} has {kernel.init_size:#x} for its init_size, less than "
+            f"the {len(kernel.protected_mode):#x} bytes of its protected-mode part."
+        )
+        raise LoadError(sentence, _DAMAGED)
+    if kernel.pref_address + kernel.init_size > 1 << 64:
+        sentence = (
+            f"{name} has a pref_address and an init_size, {kernel.pref_address:#x} and "
+            f"{kernel.init_size:#x}, that wrap around 2^64."
+        )
+        raise LoadError(sentence, _DAMAGED)
+
+
+def _likeness(data: bytes) -> str:
+    if not data:
+        return "it is empty"
+    for offset, magic, words in _MAGICS:
+        # An arm64 Image and an EFI program can be both: the more special ones come first.
+        if data[offset : offset + len(magic)] == magic:
+            return f"it looks like {words}" if words.startswith("a") else f"it is {words}"
+    return "there is no HdrS at 0x202"
+
+
+def _version_string(data: bytes) -> str | None:
+    pointer = _u16(data, 0x20E)
+    setup = data[: ((data[HEADER_START] or 4) + 1) * _SECTOR]
+    text, end, _ = setup[pointer + 0x200 :].partition(b"\0")
+    if pointer == 0 or not text or not end:
+        return None
+    decoded = text.decode("ascii", errors="replace")
+    return decoded if decoded.isascii() and decoded.isprintable() else None
+
+
+def _dotted(version: int) -> str:
+    return f"{version >> 8}.{version & 0xFF:02}"
+
+
+def _u16(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 2], "little")
+
+
+def _u32(data: bytes, offset: int) -> int:
+    return int.from_bytes(data[offset : offset + 4], "little")

@@ -1,0 +1,256 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Plans a load: what goes where, and the bytes that go there. Asks nothing and touches nothing.
+
+It takes two steps, because the daemon links the image for the address that the first one finds.
+The setup_data list begins with the image, which leads to the RNG seed, and that to the rest of
+the memory map where boot_params cannot hold all of it.
+"""
+
+import struct
+from dataclasses import dataclass
+
+from ..efi import DESCRIPTOR_VERSION, PAGE_SIZE
+from ..image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, SIGNATURE_64
+from ..model import MemoryRange
+from ..sysfs import SETUP_E820_EXT, SETUP_EFI
+from . import boot_params, e820
+from .boot_params import SETUP_RNG_SEED, Told
+from .bzimage import ENTRY_64, BzImage
+from .errors import LoadError
+from .layout import Placement, Request, lay_out
+from .memory import LOW_MEMORY, Avoided, Usable
+from .stub import SIZE as STUB_SIZE
+from .stub import stub
+
+KERNEL = "kernel"
+INITRD = "initrd"
+CMDLINE = "command line"
+BOOT_PARAMS = "boot_params"
+STUB = "entry stub"
+IMAGE = "EFI image"
+SEED = "RNG seed"
+E820_EXT = "memory map"
+
+SEED_SIZE = 32
+"""Bytes; as many as the kernel's own loader gives (RNG_SEED_LENGTH in kexec-bzimage64.c)."""
+
+SEGMENT_MAX = 16
+"""KEXEC_SEGMENT_MAX of include/uapi/linux/kexec.h."""
+
+# An archive in the newc format that ends at once. Source:
+# Documentation/driver-api/early-userspace/buffer-format.rst.
+_TRAILER = b"TRAILER!!!\0"
+EMPTY_ARCHIVE = b"070701" + b"%08X" * 13 % (0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, len(_TRAILER), 0)
+EMPTY_ARCHIVE += _TRAILER + bytes(-(len(EMPTY_ARCHIVE) + len(_TRAILER)) % 4)
+
+_EFI_INFO = struct.Struct("<4s7I")  # boot_params.efi_info
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """What the next kernel is told of the machine that it starts on.
+
+    `boot_params` are the running kernel's 4096 bytes; `secure_boot` is the byte of that name in
+    them (0 unset, 1 unknown, 2 disabled, 3 enabled), `acpi_rsdp` is 0 where it is not known.
+    """
+
+    memory_map: tuple[MemoryRange, ...]
+    usable: Usable
+    boot_params: bytes
+    acpi_rsdp: int
+    secure_boot: int
+    five_level_paging: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Handed:
+    """What PlaceSetupData gave for a draft's `image_address` and `next_node`."""
+
+    image: bytes
+    efi_info: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """Where everything goes; `placements` in the order of the requests.
+
+    `image_address` is None where EFI is left out. `next_node` is where the image leads to.
+    """
+
+    kernel: BzImage
+    initrd: bytes | None
+    cmdline: bytes
+    machine: Machine
+    placements: tuple[Placement, ...]
+    image_size: int
+    image_address: int | None
+    next_node: int
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One segment of kexec_load(2): `size` is its memsz, in bytes, whole pages.
+
+    The kernel clears what is beyond `data`.
+    """
+
+    name: str
+    address: int
+    size: int
+    data: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What kexec_load(2) is called with; `segments` ascending, `notes` whole sentences."""
+
+    entry: int
+    segments: tuple[Segment, ...]
+    avoided: tuple[Avoided, ...]
+    efi: bool
+    notes: tuple[str, ...]
+
+
+def draft(
+    kernel: BzImage, initrd: bytes | None, cmdline: str, machine: Machine, image_size: int
+) -> Draft:
+    """Find a place for everything; `image_size` in bytes, 0 to leave EFI out.
+
+    Raises LoadError where something does not fit, or kernel and machine do not go together.
+    """
+    if machine.five_level_paging and not kernel.five_level:
+        raise LoadError(
+            "5-level paging is on, and the kernel cannot be entered with that: "
+            "XLF_5LEVEL is not in its xloadflags.",
+            "Give a kernel built with CONFIG_X86_5LEVEL, or start the running one with no5lvl.",
+        )
+    if initrd is not None and not initrd:
+        raise LoadError("The initrd is empty.", "Give the kernel's initrd, or none at all.")
+    notes = []
+    if image_size and not kernel.takes_efi:
+        image_size = 0
+        notes.append(
+            "EFI is left out: the kernel cannot take it over (no XLF_EFI_KEXEC in its xloadflags)."
+        )
+    if image_size and initrd is None:
+        initrd = EMPTY_ARCHIVE
+        notes.append(
+            "An empty initrd is handed over: without one, kernels since 6.1 take an address in "
+            "memory that is long in other use for their initrd's."
+        )
+    line = boot_params.command_line(kernel, cmdline)
+    extension = e820.extension(e820.entries(machine.memory_map))
+    sizes = {
+        INITRD: len(initrd or b""),
+        IMAGE: image_size,
+        BOOT_PARAMS: boot_params.SIZE,
+        CMDLINE: len(line),
+        STUB: STUB_SIZE,
+        SEED: boot_params.NODE_HEADER + SEED_SIZE,
+        E820_EXT: boot_params.NODE_HEADER + len(extension) if extension else 0,
+    }
+    requests = [
+        Request(
+            KERNEL,
+            kernel.init_size,
+            kernel.kernel_alignment,
+            minimum=max(kernel.pref_address, LOW_MEMORY),
+            fixed=None if kernel.relocatable else kernel.pref_address,
+        ),
+        *(Request(name, size, PAGE_SIZE) for name, size in sizes.items() if size),
+    ]
+    placements = lay_out(requests, machine.usable)
+    _require_limits(placements, machine.usable)
+    addresses = {each.name: each.address for each in placements}
+    return Draft(
+        kernel=kernel,
+        initrd=initrd,
+        cmdline=line,
+        machine=machine,
+        placements=placements,
+        image_size=image_size,
+        image_address=addresses.get(IMAGE),
+        next_node=addresses[SEED],
+        notes=tuple(notes),
+    )
+
+
+def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
+    """Put the bytes together; `seed` are 32 random ones, `handed` is None if EFI is left out.
+
+    Raises LoadError where what was handed is not what the draft has a place for.
+    """
+    if len(seed) != SEED_SIZE or (handed is None) != (draft.image_address is None):
+        raise ValueError("a plan takes 32 bytes of seed, and an image if there is a place for it")
+    if handed and draft.image_address and not _is_linked(draft, draft.image_address, handed):
+        raise LoadError(
+            "The EFI image is not linked for the place that was found for it.",
+            "Try again; if this persists, report it. --no-efi loads without EFI.",
+        )
+    kernel, machine = draft.kernel, draft.machine
+    addresses = {each.name: each.address for each in draft.placements}
+    listed = e820.entries(machine.memory_map)
+    extension = e820.extension(listed)
+    told = Told(
+        cmdline_address=addresses[CMDLINE],
+        initrd_address=addresses.get(INITRD, 0),
+        initrd_size=len(draft.initrd or b""),
+        setup_data=draft.next_node if draft.image_address is None else draft.image_address,
+        efi_info=bytes(_EFI_INFO.size) if handed is None else handed.efi_info,
+        acpi_rsdp=machine.acpi_rsdp,
+        secure_boot=machine.secure_boot,
+        e820=listed,
+    )
+    entry = addresses[KERNEL] + ENTRY_64
+    content = {
+        KERNEL: kernel.protected_mode,
+        INITRD: draft.initrd or b"",
+        IMAGE: handed.image if handed else b"",
+        BOOT_PARAMS: boot_params.compose(kernel, machine.boot_params, told),
+        CMDLINE: draft.cmdline,
+        STUB: stub(addresses[STUB], entry, addresses[BOOT_PARAMS]),
+        SEED: boot_params.node(addresses.get(E820_EXT, 0), SETUP_RNG_SEED, seed),
+        E820_EXT: boot_params.node(0, SETUP_E820_EXT, extension or b""),
+    }
+    segments = (
+        Segment(each.name, each.address, each.size, content[each.name]) for each in draft.placements
+    )
+    return Plan(
+        entry=addresses[STUB],
+        segments=tuple(sorted(segments, key=lambda segment: segment.address)),
+        avoided=machine.usable.avoided,
+        efi=handed is not None,
+        notes=draft.notes,
+    )
+
+
+def _require_limits(placements: tuple[Placement, ...], usable: Usable) -> None:
+    """What the kernel would say EINVAL to. Source: sanity_check_segment_list() in kexec_core.c.
+
+    Its memory is a little less than what is free here, as it keeps some for its own tables.
+    """
+    total = sum(each.size for each in placements)
+    half = sum(each.end + 1 - each.start for each in usable.free) // 2
+    if total > half:
+        largest = max(placements, key=lambda each: each.size)
+        raise LoadError(
+            f"All together takes {total} bytes, more than half of the memory, {half}: "
+            f"the largest is the {largest.name} with {largest.size}.",
+            "The kernel loads no more than that: take a smaller initrd.",
+        )
+    assert len(placements) <= SEGMENT_MAX
+
+
+def _is_linked(draft: Draft, image_address: int, handed: Handed) -> bool:
+    """Whether the image leads on to the draft's next node, and efi_info to the image."""
+    if len(handed.efi_info) != _EFI_INFO.size:
+        return False
+    signature, _, size, version, low, length, _, high = _EFI_INFO.unpack(handed.efi_info)
+    return (
+        len(handed.image) == draft.image_size
+        and handed.image[:12] == struct.pack("<QI", draft.next_node, SETUP_EFI)
+        and (signature, size, version) == (SIGNATURE_64, DESCRIPTOR_SIZE, DESCRIPTOR_VERSION)
+        and high << 32 | low == image_address + DESCRIPTORS_OFFSET
+        and length == draft.image_size - DESCRIPTORS_OFFSET
+    )

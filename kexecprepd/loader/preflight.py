@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Tells before kexec_load(2) is called whether the kernel will refuse it, and what to do then.
+
+The kernel has one EPERM for all of this, and a permitted call counts against the limit of loads
+even where it fails: so what is known beforehand is said beforehand, in words.
+
+Sources: kernel/kexec.c (kexec_load_check), kernel/kexec_core.c (kexec_load_permitted).
+"""
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+from ..system import System, load_obstacle, read_system, signed_only
+from .errors import LoadError
+
+_CAP_SYS_BOOT = 22
+"""Source: include/uapi/linux/capability.h."""
+
+_EFFECTIVE = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
+
+
+class NotPermitted(LoadError):
+    """The user that asks lacks the privilege."""
+
+
+def obstacle(system: System, machine: str, capabilities: int | None) -> LoadError | None:
+    """Why kexec_load(2) will be refused; None where nothing speaks against it.
+
+    `machine` is as uname(2) has it; `capabilities` are the effective ones of this process as a
+    bit mask, None where they are not known.
+    """
+    if machine != "x86_64":
+        sentence = f"This loads kernels on x86-64 alone, and this is {machine}."
+        return LoadError(sentence, "Use `kexec` of kexec-tools.")
+    reason = load_obstacle(system)
+    if reason is not None:
+        return LoadError(f"kexec_load(2) would be refused: {reason}.", _hint(system))
+    if capabilities is not None and not capabilities >> _CAP_SYS_BOOT & 1:
+        sentence = "Only root may load or unload a kernel: it takes CAP_SYS_BOOT."
+        return NotPermitted(sentence, "Use sudo.")
+    return None
+
+
+def _hint(system: System) -> str:
+    if system.has_kexec is False:
+        return "Boot a kernel that was built with CONFIG_KEXEC, or reboot instead of kexec."
+    if system.load_disabled or system.load_limit_reboot == 0:
+        return "Only a reboot takes that back; kexec_file_load(2) is refused as well."
+    assert signed_only(system)
+    return (
+        "`kexec -s` loads a signed kernel by kexec_file_load(2); the kernel packs EFI by itself "
+        "there."
+    )
+
+
+def check(root: Path) -> LoadError | None:
+    """The obstacle on the system below `root`.
+
+    Of another system's tree neither the processor nor this process' privileges count, and a tree
+    that says nothing of kexec may be a recording that left it out.
+    """
+    system = read_system(root)
+    if root == Path("/"):
+        return obstacle(system, os.uname().machine, _capabilities(root))
+    return obstacle(replace(system, has_kexec=system.has_kexec or None), "x86_64", None)
+
+
+def _capabilities(root: Path) -> int | None:
+    try:
+        status = (root / "proc/self/status").read_text("ascii", errors="backslashreplace")
+    except OSError:
+        return None  # the system call itself will tell
+    found = _EFFECTIVE.search(status)
+    return int(found[1], 16) if found else None

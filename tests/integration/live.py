@@ -1,0 +1,94 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""kexecprepctl on a machine that a recorded tree describes, with no way to load a kernel there.
+
+It runs in a mount namespace in which the tree is /sys and /proc, and without CAP_SYS_BOOT, though
+the tree says that it has it: whatever a test does, the kernel that it runs on refuses to load.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from tests.support.daemon import CHECKOUT
+from tests.support.notify_socket import DEADLINE
+from tests.support.recordings import write
+
+# Where the kernel would go, and all from the ESRT's page on: without a look at /proc/iomem and at
+# the excluded ranges, that is where the rest would go.
+CRASH = (0x100_0000, 0xFFF_FFFF)
+RESERVED = (0x3DD1_3000, 0xFFFF_FFFF)
+
+# The mounts below are made on mounts that are private here, and so are seen by nobody else.
+_MOUNT = (
+    "set -e; "
+    'mount --make-private /sys; mount --bind "$0/sys" /sys; '
+    'mount --make-private /proc; mount --bind "$0/proc" /proc; '
+    'exec "$@"'
+)
+_WITHOUT_SYS_BOOT = ("setpriv", "--bounding-set=-sys_boot", "--inh-caps=-sys_boot")
+_NAMESPACE = (*_WITHOUT_SYS_BOOT, "unshare", "--mount", "--propagation=unchanged")
+
+Done = subprocess.CompletedProcess[str]
+
+
+def run_ctl(tree: Path, environment: Mapping[str, str], *arguments: str | Path) -> Done:
+    """Run kexecprepctl to its end on the machine of the tree."""
+    command = [*_NAMESPACE, "sh", "-c", _MOUNT, str(tree), sys.executable, "-m", "kexecprepd.ctl"]
+    return subprocess.run(
+        [*command, *map(str, arguments)],
+        env={**environment, "PYTHONPATH": str(CHECKOUT)},
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+
+
+def make_live(tree: Path) -> Path:
+    """Add to a recorded tree what a live kernel shows to root: it allows everything."""
+    write(tree, "proc/self/status", "Name:\tpython3\nCapEff:\t000001ffffffffff\n")
+    write(tree, "proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu vme\n")
+    write(tree, "proc/sys/kernel/kexec_load_disabled", "0\n")
+    write(tree, "sys/kernel/kexec_loaded", "0\n")
+    write(tree, "proc/iomem", iomem(tree), 0o400)
+    return tree
+
+
+def iomem(tree: Path, crash: tuple[int, int] = CRASH) -> str:
+    """/proc/iomem of the tree's memory map, with a crash kernel and memory that is reserved."""
+    text = ""
+    for start, end, kind in sorted(memory_map(tree)):
+        text += f"{start:08x}-{end:08x} : {kind}\n"
+        for (first, last), name in ((crash, "Crash kernel"), (RESERVED, "Reserved")):
+            if kind == "System RAM" and first <= end and start <= last:
+                text += f"  {max(first, start):08x}-{min(last, end):08x} : {name}\n"
+    return text
+
+
+def memory_map(tree: Path) -> list[tuple[int, int, str]]:
+    return [
+        (
+            int((each / "start").read_text(), 16),
+            int((each / "end").read_text(), 16),
+            (each / "type").read_text().strip(),
+        )
+        for each in (tree / "sys/firmware/memmap").iterdir()
+    ]
+
+
+def as_json(done: Done) -> dict[str, Any]:
+    assert (done.returncode, done.stderr) == (0, "")
+    shown: dict[str, Any] = json.loads(done.stdout)
+    return shown
+
+
+def refusal(done: Done, code: int = 1) -> str:
+    """What is said on standard error, which is a sentence and a hint and not a traceback."""
+    assert (done.returncode, done.stdout) == (code, "")
+    sentence, hint = done.stderr.splitlines()
+    assert sentence.startswith("kexecprepctl: ")
+    assert hint.startswith("  ")
+    return done.stderr

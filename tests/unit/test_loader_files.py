@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The files that a kernel is loaded from: read whole or refused with a sentence."""
+
+import os
+import socket
+from pathlib import Path
+
+import pytest
+
+from kexecprepd.loader import files
+from kexecprepd.loader.errors import LoadError
+
+
+def refusal(path: Path, limit: int = 1 << 20) -> str:
+    with pytest.raises(LoadError) as raised:
+        files.read(path, "initrd", limit)
+    assert str(path) in str(raised.value)
+    return str(raised.value)
+
+
+def test_a_file_is_read_whole(tmp_path: Path) -> None:
+    content = bytes(range(256)) * 64
+    (tmp_path / "initrd").write_bytes(content)
+
+    assert files.read(tmp_path / "initrd", "initrd", len(content)) == content
+
+
+def test_a_link_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "initrd").write_bytes(b"x")
+    (tmp_path / "link").symlink_to("initrd")
+
+    assert files.read(tmp_path / "link", "initrd", 1) == b"x"
+
+
+def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "initrd"
+    with path.open("wb") as file:
+        file.truncate(1 << 40)
+
+    assert f"has {1 << 40} bytes, more than can be loaded" in refusal(path, files.room())
+
+
+def test_one_byte_too_many_is_too_many(tmp_path: Path) -> None:
+    (tmp_path / "initrd").write_bytes(b"12345")
+
+    assert "has 5 bytes" in refusal(tmp_path / "initrd", 4)
+
+
+def test_an_empty_file_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "initrd").touch()
+
+    assert "is empty" in refusal(tmp_path / "initrd")
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    assert "cannot be read: no such file or directory" in refusal(tmp_path / "initrd")
+
+
+def test_what_is_no_file_is_refused_without_opening_it(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(tmp_path / "socket"))
+
+    assert "is a directory" in refusal(tmp_path)
+    assert "is a pipe" in refusal(tmp_path / "pipe")
+    assert "is a socket" in refusal(tmp_path / "socket")
+    assert "is a device" in refusal(Path("/dev/zero"))
+
+
+def test_no_initrd_is_none() -> None:
+    assert files.join([]) is None
+
+
+def test_one_initrd_is_handed_on_as_it_is() -> None:
+    initrd = b"odd length"
+
+    assert files.join([initrd]) is initrd
+
+
+def test_several_initrds_begin_at_multiples_of_four() -> None:
+    joined = files.join([b"first", b"second!!", b"third"])
+
+    assert joined is not None
+    assert joined[0:8] == b"first\0\0\0"
+    assert joined[8:16] == b"second!!"
+    assert joined[16:21] == b"third"
