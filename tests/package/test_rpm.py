@@ -11,7 +11,7 @@ from .conftest import files_below, run
 
 pytestmark = pytest.mark.package
 
-OF_RPM = ("/usr/share/doc/", "/usr/share/licenses/")
+OF_RPM = ("/usr/share/doc/kexecprepd-", "/usr/share/licenses/")
 """Where the package has its own papers."""
 
 
