@@ -107,6 +107,7 @@ def started(machine: Machine, installed: Installed) -> Iterator[tuple[Guest, Boo
         disk=installed.disk,
         firmware=machine.firmware,
         append=machine.append,
+        qemu_args=machine.qemu_args,
         log=console_log(str(machine)),
     ) as running:
         yield running, Boot.of(running)

@@ -22,16 +22,24 @@ class Machine:
     firmware: Firmware = OVMF
     options: str = ""
     firmware_name: str = ""
+    graphics: bool = False
 
     def __str__(self) -> str:
         """What pytest's ids and the console logs call it."""
-        return "-".join(filter(None, (self.suite, self.bus, self.firmware_name, self.options)))
+        graphics = "graphics" if self.graphics else ""
+        parts = (self.suite, self.bus, self.firmware_name, self.options, graphics)
+        return "-".join(filter(None, parts))
 
     @property
     def append(self) -> str:
         """What goes to the end of the kernel's command line."""
         # A generator in the image takes the word, and puts the other bus in dbus-daemon's place.
         return f"{self.options} {'bus=broker' if self.bus == BROKER else ''}".strip()
+
+    @property
+    def qemu_args(self) -> tuple[str, ...]:
+        """What QEMU is given beside."""
+        return ("-device", "VGA") if self.graphics else ()
 
 
 BOOKWORM, BOOKWORM_BROKER = Machine("bookworm"), Machine("bookworm", BROKER)
@@ -54,7 +62,10 @@ INSTALLED_UNDER = {each.suite: each for each in ONCE_EACH}
 INSTALLED_AGAIN = THE_OTHERS
 """Where the tests take it away again, and put it in anew."""
 
-ALL = (*COMBINATIONS, *UNSUPPORTED)
+WITH_LOGO = (Machine("bookworm", graphics=True), Machine("trixie", graphics=True))
+"""With a graphics card the firmware shows its logo, and leaves a table that tells where that is."""
+
+ALL = (*COMBINATIONS, *UNSUPPORTED, *WITH_LOGO)
 """In the order in which they run."""
 
 

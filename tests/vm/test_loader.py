@@ -1,0 +1,186 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""A chain of kernels, each loaded by the one before: EFI and the firmware's tables survive it."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+
+from . import expected
+from .guest import Guest
+from .machines import WITH_LOGO, on
+from .service import properties
+
+pytestmark = [pytest.mark.vm, on(WITH_LOGO)]
+
+KEXECS = 5
+
+VARIABLES = "/sys/firmware/efi/efivars"
+VENDOR = "6b657865-6370-7265-7064-766d74657374"
+ATTRIBUTES = (7).to_bytes(4, "little")  # NON_VOLATILE, BOOTSERVICE_ACCESS, RUNTIME_ACCESS
+
+SETUP_DATA = "/sys/kernel/boot_params/setup_data"
+SETUP_EFI = 4
+SECURE_BOOT = 0x1EC
+SECURE_BOOT_DISABLED = 2
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What one kernel of the chain shows of EFI and of the firmware's tables."""
+
+    regions: frozenset[tuple[int, ...]]
+    sha256: str
+    variables: frozenset[str]
+    bgrt: str | None
+    dmi: str | None
+    acpi: frozenset[str]
+    secure_boot: int
+    efi_payload: bytes | None
+
+    @classmethod
+    def of(cls, guest: Guest) -> Kernel:
+        """Ask the running one."""
+        return cls(
+            regions=regions(guest),
+            sha256=properties(guest)["Sha256"],
+            variables=frozenset(names(guest, VARIABLES)),
+            bgrt=digest(guest, "/sys/firmware/acpi/bgrt/image"),
+            dmi=text(guest, "/sys/class/dmi/id/product_name"),
+            acpi=frozenset(names(guest, "/sys/firmware/acpi/tables")),
+            secure_boot=guest.read_file("/sys/kernel/boot_params/data")[SECURE_BOOT],
+            efi_payload=efi_payload(guest),
+        )
+
+
+def regions(guest: Guest) -> frozenset[tuple[int, ...]]:
+    """Type, physical and virtual address, pages and attribute of each runtime region.
+
+    Where the boot logo lies within a larger region, a kexec'd kernel splits that and leaves all
+    pieces the virtual address of the whole (efi_arch_mem_reserve()): here they are whole again.
+    """
+    found: list[list[int]] = []
+    entries = expected.runtime_regions(guest)
+    for r in sorted(entries, key=lambda r: r["phys_addr"]):
+        region = [r[n] for n in ("type", "phys_addr", "virt_addr", "num_pages", "attribute")]
+        last = found[-1] if found else None
+        if last and last[2] == region[2] and last[1] + (last[3] << 12) == region[1]:
+            last[3] += region[3]
+        else:
+            found.append(region)
+    return frozenset(map(tuple, found))
+
+
+def names(guest: Guest, folder: str) -> list[str]:
+    """What is in a directory; nothing where there is none."""
+    return guest.run(["ls", folder], check=False).stdout.split()
+
+
+def text(guest: Guest, path: str) -> str | None:
+    """A file's text, None where there is no such file."""
+    done = guest.run(["cat", path], check=False)
+    return done.stdout.strip() if done.returncode == 0 else None
+
+
+def digest(guest: Guest, path: str) -> str | None:
+    """A file's digest, None where there is no such file."""
+    done = guest.run_bytes(["cat", path], check=False)
+    return hashlib.sha256(done.stdout).hexdigest() if done.returncode == 0 else None
+
+
+def efi_payload(guest: Guest) -> bytes | None:
+    """The payload of the SETUP_EFI node that this kernel was handed."""
+    for number in names(guest, SETUP_DATA):
+        kind = guest.read_file(f"{SETUP_DATA}/{number}/type")
+        if int(kind, 16) == SETUP_EFI:
+            return guest.read_file(f"{SETUP_DATA}/{number}/data")
+    return None
+
+
+def write_variable(guest: Guest, name: str, value: bytes) -> None:
+    """Make an EFI variable of our own, through the firmware's runtime services."""
+    path = f"{VARIABLES}/{name}-{VENDOR}"
+    guest.run_bytes(["dd", f"of={path}", "bs=4096", "status=none"], input=ATTRIBUTES + value)
+
+
+def read_variable(guest: Guest, name: str) -> bytes:
+    """Its value."""
+    data = guest.read_file(f"{VARIABLES}/{name}-{VENDOR}")
+    assert data[:4] == ATTRIBUTES
+    return data[4:]
+
+
+def files(guest: Guest) -> tuple[str, str]:
+    """The guest's own kernel and initrd, which the next kernel is to be."""
+    release = guest.run(["uname", "-r"]).stdout.strip()
+    return f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}"
+
+
+def load(guest: Guest) -> None:
+    """`kexecprepctl load` of the guest's own kernel."""
+    kernel, initrd = files(guest)
+    command = ["kexecprepctl", "load", kernel, "--initrd", initrd, "--reuse-cmdline"]
+    guest.run(command, timeout=120)
+
+
+@pytest.fixture(scope="module")
+def first(guest: Guest) -> Kernel:
+    """What the kernel shows that the firmware started."""
+    return Kernel.of(guest)
+
+
+def test_the_first_kernel_has_what_can_be_lost(first: Kernel) -> None:
+    assert first.regions
+    assert first.sha256
+    assert first.variables
+    assert first.bgrt
+    assert first.dmi
+    assert "BGRT" in first.acpi
+    assert first.efi_payload is None
+
+
+@pytest.mark.parametrize("number", range(1, KEXECS + 1))
+def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
+    write_variable(guest, f"Before{number}", b"written by the one before")
+    load(guest)
+    image = guest.read_file("/run/kexecprepd/setup_data")
+    assert guest.reboot(["kexecprepctl", "exec"]) == "running"
+
+    assert guest.run(["findmnt", "-n", "-o", "FSTYPE", VARIABLES]).stdout == "efivarfs\n"
+    assert read_variable(guest, f"Before{number}") == b"written by the one before"
+    write_variable(guest, f"In{number}", b"written here")
+    assert read_variable(guest, f"In{number}") == b"written here"
+    now = Kernel.of(guest)
+    assert now.efi_payload == image[16:112]
+    assert now.variables >= first.variables
+    assert replace(now, efi_payload=None, variables=first.variables) == first
+    assert properties(guest)["State"] == "ready"
+
+
+def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> None:
+    kernel, initrd = files(guest)
+    guest.run(["kexec", "-s", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=120)
+    assert guest.reboot(["systemctl", "kexec"]) == "running"
+    now = Kernel.of(guest)
+    assert now.variables >= first.variables
+    assert replace(now, efi_payload=None, variables=first.variables) == first
+
+
+def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Kernel) -> None:
+    # Comes last on its machine: what it loses is lost until the next power-on.
+    kernel, initrd = files(guest)
+    guest.run(["kexec", "-c", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=120)
+    assert guest.reboot(["systemctl", "kexec"]) == "running"
+    now = Kernel.of(guest)
+    assert (first.bgrt is None, now.bgrt is None) == (False, True)
+    assert (first.secure_boot, now.secure_boot) == (SECURE_BOOT_DISABLED, 0)
+    # What a loader cannot lose by placing things where it likes is still there.
+    assert (now.regions, now.dmi, now.acpi) == (first.regions, first.dmi, first.acpi)
+
+
+def test_the_last_kernel_powers_off(guest: Guest, tmp_path: Path) -> None:
+    # By ACPI, whose root pointer went from kernel to kernel.
+    guest.power_off(keep=tmp_path / "disk")
