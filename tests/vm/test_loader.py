@@ -142,6 +142,18 @@ def test_the_first_kernel_has_what_can_be_lost(first: Kernel) -> None:
     assert first.efi_payload is None
 
 
+def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
+    kernel, _ = files(guest)
+    guest.run(["sh", "-c", f"head -c 100000 {kernel} >/run/truncated"])
+    load(guest)
+    refused = guest.run(["kexecprepctl", "load", "/run/truncated"], check=False)
+    assert (refused.returncode, "truncated" in refused.stderr) == (1, True)
+    assert guest.run(["kexecprepctl", "load", kernel], user="tester", check=False).returncode == 7
+    assert guest.read_file("/sys/kernel/kexec_loaded") == b"1\n"
+    guest.run(["kexecprepctl", "unload"])
+    assert guest.read_file("/sys/kernel/kexec_loaded") == b"0\n"
+
+
 @pytest.mark.parametrize("number", range(1, KEXECS + 1))
 def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     write_variable(guest, f"Before{number}", b"written by the one before")
