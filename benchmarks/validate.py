@@ -12,10 +12,10 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from kexecprepd.efi import PAGE_SIZE, RUNTIME, VA_START
-from kexecprepd.model import MemoryRange, RuntimeRegion, Snapshot
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.validation import validate
+from kexecprepd.abi.efi import PAGE_SIZE, RUNTIME, VA_START
+from kexecprepd.core.rules import validate
+from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 
 REPETITIONS = 5

@@ -26,7 +26,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="log more")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
-    from .daemon import run  # late, so that --help does not wait for GLib
+    from .daemon.main import run
 
     return run(options.root, logging.DEBUG if options.debug else logging.INFO)
 

@@ -6,8 +6,8 @@ from argparse import Namespace
 from dataclasses import asdict, replace
 from typing import Any
 
-from ..findings import Finding, State
-from ..system import System, load_obstacle, read_system, signed_only
+from ..core.finding import Finding, State
+from ..reading.kernel import System, load_obstacle, read_system, signed_only
 from .client import Client
 from .commands import source_of
 from .exits import CtlError, Exit

@@ -8,11 +8,11 @@ from typing import Any
 
 from gi.repository import GLib
 
-from .. import errors
-from ..bus import Bus, BusUnavailable, CallFailed
-from ..findings import Finding, Severity
-from ..model import MemoryRange, RuntimeRegion
-from ..names import BUS_NAME, MANAGER, MANAGER_PATH
+from ..core.finding import Finding, Severity
+from ..core.snapshot import MemoryRange, RuntimeRegion
+from ..wire import errors
+from ..wire.bus import Bus, BusUnavailable, CallFailed
+from ..wire.names import BUS_NAME, MANAGER, MANAGER_PATH
 from .exits import CtlError, Exit
 
 _DBUS_ERROR = "org.freedesktop.DBus.Error."

@@ -10,8 +10,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..findings import Severity, State
-from ..image import sha256
+from ..core.finding import Severity, State
+from ..core.image import sha256
 from . import map_view
 from .client import Client
 from .exits import CtlError, Exit

@@ -15,8 +15,8 @@ from ..loader import bzimage, files, kexec, preflight, uki
 from ..loader.bzimage import BzImage
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
-from ..system import read_system
-from ..tree import words_of
+from ..reading.kernel import read_system
+from ..reading.tree import words_of
 from .exits import CtlError, Exit
 from .load_source import Source, of_daemon, of_tree
 from .load_view import Report, print_report

@@ -5,15 +5,16 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from ..findings import State
-from ..image import ExcludedRange, PlacementError, acpi_rsdp, excluded_ranges, place
-from ..loader import boot_params, iomem
+from ..core.finding import State
+from ..core.image import ExcludedRange, PlacementError, acpi_rsdp, excluded_ranges, place
+from ..core.snapshot import MemoryRange
+from ..loader import boot_params
 from ..loader.errors import LoadError
 from ..loader.memory import usable
 from ..loader.plan import Handed, Machine
-from ..model import MemoryRange
-from ..system import read_system
-from ..tree import ReadError, Tree
+from ..reading import iomem
+from ..reading.kernel import read_system
+from ..reading.tree import ReadError, Tree
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline

@@ -7,7 +7,7 @@ import textwrap
 from dataclasses import dataclass
 from typing import Any
 
-from ..findings import State
+from ..core.finding import State
 from ..loader.bzimage import BzImage
 from ..loader.errors import LoadError
 from ..loader.plan import Plan

@@ -4,10 +4,10 @@
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..efi import attribute_names, type_name
-from ..intervals import Interval, touching
-from ..model import MemoryRange, RuntimeRegion
-from ..rules.rule import extent as extent_of
+from ..abi.efi import attribute_names, type_name
+from ..core.intervals import Interval, touching
+from ..core.rules.rule import extent as extent_of
+from ..core.snapshot import MemoryRange, RuntimeRegion
 from .output import size, table
 
 _HEADING = ("START", "END", "SIZE", "MEMORY MAP", "REGION", "EFI TYPE", "MAPPED AT", "ATTRIBUTES")

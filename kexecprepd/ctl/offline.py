@@ -4,12 +4,12 @@
 from pathlib import Path
 from typing import Any
 
-from ..assessment import Assessment, assess
-from ..findings import Finding, Severity
-from ..image import ImageError, compose
-from ..model import MemoryRange, RuntimeRegion, Snapshot
-from ..sysfs import read_snapshot
-from ..tree import ReadError
+from ..core.finding import Finding, Severity
+from ..core.image import ImageError, compose
+from ..core.snapshot import MemoryRange, RuntimeRegion, Snapshot
+from ..core.verdict import Assessment, assess
+from ..reading.sysfs import read_snapshot
+from ..reading.tree import ReadError
 from .exits import CtlError, Exit
 
 

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..findings import Detail, Finding
+from ..core.finding import Detail, Finding
 
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""

@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum, auto
 
-from ..intervals import Interval, outside, union
+from ..core.intervals import Interval, outside, union
+from ..core.snapshot import MemoryRange
 from ..loader.memory import LOW_MEMORY, Usable
 from ..loader.plan import Segment
-from ..model import MemoryRange
 from .output import size
 
 WIDTH = 80

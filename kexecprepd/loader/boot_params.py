@@ -8,7 +8,7 @@ zero-page.rst, arch/x86/kernel/kexec-bzimage64.c (what a second kernel inherits)
 import struct
 from dataclasses import dataclass
 
-from ..model import E820Entry
+from ..core.snapshot import E820Entry
 from . import e820
 from .bzimage import HEADER_START, BzImage
 from .errors import LoadError

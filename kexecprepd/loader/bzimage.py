@@ -8,7 +8,7 @@ Source: Documentation/arch/x86/boot.rst; the checks are those of arch/x86/kernel
 import struct
 from dataclasses import dataclass
 
-from ..efi import PAGE_SIZE
+from ..abi.efi import PAGE_SIZE
 from .errors import LoadError
 
 XLF_KERNEL_64 = 1 << 0

@@ -8,8 +8,8 @@ Sources: arch/x86/include/asm/e820/types.h (numbers), arch/x86/kernel/e820.c (th
 import struct
 from collections.abc import Iterable
 
-from ..model import E820Entry, MemoryRange
-from ..tree import U64
+from ..core.snapshot import E820Entry, MemoryRange
+from ..reading.tree import U64
 from .errors import LoadError
 
 TABLE_MAX = 128

@@ -6,7 +6,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
-from ..tree import words_of
+from ..reading.tree import words_of
 from .errors import LoadError
 from .preflight import NotPermitted
 

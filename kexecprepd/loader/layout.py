@@ -4,8 +4,8 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..efi import PAGE_SIZE
-from ..intervals import Interval, covers, outside, touching
+from ..abi.efi import PAGE_SIZE
+from ..core.intervals import Interval, covers, outside, touching
 from .errors import LoadError
 from .memory import Usable
 

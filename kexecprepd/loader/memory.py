@@ -4,11 +4,11 @@
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..efi import PAGE_SIZE
-from ..image import ExcludedRange
-from ..intervals import Interval, outside, touching, union
-from ..model import MemoryRange
-from .iomem import Resource
+from ..abi.efi import PAGE_SIZE
+from ..core.image import ExcludedRange
+from ..core.intervals import Interval, outside, touching, union
+from ..core.snapshot import MemoryRange
+from ..reading.iomem import Resource
 
 LOW_MEMORY = 1 << 20
 """Bytes from 0 on in which nothing is placed."""

@@ -9,10 +9,10 @@ the memory map where boot_params cannot hold all of it.
 import struct
 from dataclasses import dataclass
 
-from ..efi import DESCRIPTOR_VERSION, PAGE_SIZE
-from ..image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, SIGNATURE_64
-from ..model import MemoryRange
-from ..sysfs import SETUP_E820_EXT, SETUP_EFI
+from ..abi.efi import DESCRIPTOR_VERSION, PAGE_SIZE
+from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, SIGNATURE_64
+from ..core.snapshot import MemoryRange
+from ..reading.sysfs import SETUP_E820_EXT, SETUP_EFI
 from . import boot_params, e820
 from .boot_params import SETUP_RNG_SEED, Told
 from .bzimage import ENTRY_64, BzImage

@@ -12,7 +12,7 @@ import re
 from dataclasses import replace
 from pathlib import Path
 
-from ..system import System, load_obstacle, read_system, signed_only
+from ..reading.kernel import System, load_obstacle, read_system, signed_only
 from .errors import LoadError
 
 _CAP_SYS_BOOT = 22

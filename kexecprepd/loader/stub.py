@@ -12,7 +12,7 @@ encodings: Intel 64 and IA-32 Architectures Software Developer's Manual, volume 
 
 import struct
 
-from ..efi import PAGE_SIZE
+from ..abi.efi import PAGE_SIZE
 
 SIZE = 0x80
 """Bytes, code and data. The rest of the page is the stack."""

@@ -9,7 +9,7 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from ..intervals import Interval, overlapping_pairs
+from ..core.intervals import Interval, overlapping_pairs
 from .errors import LoadError
 from .files import join
 

@@ -11,7 +11,7 @@ from typing import Any
 
 from gi.repository import Gio, GLib
 
-from kexecprepd.names import BUS_NAME, LOG_CONTROL, LOG_CONTROL_PATH, MANAGER, MANAGER_PATH
+from kexecprepd.wire.names import BUS_NAME, LOG_CONTROL, LOG_CONTROL_PATH, MANAGER, MANAGER_PATH
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
 TIMEOUT_MSEC = 30_000

@@ -12,7 +12,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kexecprepd.names import LOG_CONTROL, MANAGER
+from kexecprepd.wire.names import LOG_CONTROL, MANAGER
 from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, patch, remove, set_region, write

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.names import MANAGER
+from kexecprepd.wire.names import MANAGER
 from tests.support.daemon import Daemon
 from tests.support.recordings import add_range, remove, set_region, write
 

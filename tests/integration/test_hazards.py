@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from gi.repository import Gio, GLib
 
-from kexecprepd.names import BUS_NAME, LOG_CONTROL, LOG_CONTROL_PATH, MANAGER
+from kexecprepd.wire.names import BUS_NAME, LOG_CONTROL, LOG_CONTROL_PATH, MANAGER
 from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, remove, set_region

@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from kexecprepd.names import LOG_CONTROL, MANAGER
+from kexecprepd.wire.names import LOG_CONTROL, MANAGER
 from tests.support.daemon import Daemon
 
 from .client import PATHS, Client

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.names import MANAGER
+from kexecprepd.wire.names import MANAGER
 from tests.support.daemon import Daemon, run_to_end, running
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import set_region, write

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from gi.repository import GLib
 
-from kexecprepd.names import LOG_CONTROL
+from kexecprepd.wire.names import LOG_CONTROL
 from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, materialise, remove, set_region, write

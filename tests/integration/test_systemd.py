@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from gi.repository import GLib
 
-from kexecprepd.names import BUS_NAME
+from kexecprepd.wire.names import BUS_NAME
 from tests.support.daemon import Daemon, run_to_end, running, started
 from tests.support.private_bus import OPEN_POLICY, PrivateBus, private_bus
 from tests.support.recordings import set_region

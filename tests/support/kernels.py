@@ -5,11 +5,11 @@ import struct
 from collections.abc import Iterable
 from functools import cache
 
-from kexecprepd.intervals import Interval
+from kexecprepd.core.intervals import Interval
+from kexecprepd.core.snapshot import MemoryRange
 from kexecprepd.loader.bzimage import BzImage, parse
-from kexecprepd.loader.iomem import Resource
 from kexecprepd.loader.memory import Usable
-from kexecprepd.model import MemoryRange
+from kexecprepd.reading.iomem import Resource
 from tests.support.recordings import DATA
 
 MIB = 1 << 20

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from kexecprepd.model import (
+from kexecprepd.core.snapshot import (
     BootParams,
     E820Entry,
     EfiTables,

@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from kexecprepd import cache
-from kexecprepd.cache import CacheError
-from kexecprepd.handover import Handover, Timestamp, first, numbered
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.core.generation import Handover, Timestamp, first, numbered
+from kexecprepd.daemon import cache
+from kexecprepd.daemon.cache import CacheError
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import BOOT_ID, materialise, set_region
 

@@ -8,8 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from kexecprepd.assessment import assess
-from kexecprepd.image import (
+from kexecprepd.core.image import (
     ImageError,
     acpi_rsdp,
     compose,
@@ -19,8 +18,9 @@ from kexecprepd.image import (
     sha256,
     unpack,
 )
-from kexecprepd.model import Snapshot
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.core.snapshot import Snapshot
+from kexecprepd.core.verdict import assess
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import (
     BOOT_PARAMS,

@@ -5,7 +5,7 @@ import random
 
 import pytest
 
-from kexecprepd.intervals import Interval, covers, overlapping_pairs, touching, union
+from kexecprepd.core.intervals import Interval, covers, overlapping_pairs, touching, union
 
 
 def pairs(*intervals: tuple[int, int]) -> list[tuple[Interval, Interval]]:

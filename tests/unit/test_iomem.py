@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.loader.errors import LoadError
-from kexecprepd.loader.iomem import Resource, read
 from kexecprepd.loader.preflight import NotPermitted
+from kexecprepd.reading.iomem import Resource, read
 from tests.support.recordings import write
 
 SHOWN = """\

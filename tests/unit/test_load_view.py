@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
+from kexecprepd.core.finding import State
+from kexecprepd.core.image import ExcludedRange
+from kexecprepd.core.snapshot import MemoryRange
 from kexecprepd.ctl.load_source import Source, of_tree
 from kexecprepd.ctl.load_view import Report, as_json, as_table, as_text
 from kexecprepd.ctl.picture import WIDTH, Kind, Stretch, condensed, draw, stretches
-from kexecprepd.findings import State
-from kexecprepd.image import ExcludedRange
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
 from kexecprepd.loader.plan import Segment, draft, finish
-from kexecprepd.model import MemoryRange
 from tests.support.kernels import MIB, kernel, memory_map, resources
 from tests.support.recordings import BGRT, MACHINES, machine, materialise, remove
 

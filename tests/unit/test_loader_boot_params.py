@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from kexecprepd.core.snapshot import E820Entry
 from kexecprepd.loader.boot_params import Told, command_line, compose, node
 from kexecprepd.loader.errors import LoadError
-from kexecprepd.model import E820Entry
 from tests.support.kernels import kernel
 
 TOLD = Told(

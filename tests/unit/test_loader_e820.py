@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from kexecprepd.core.snapshot import E820Entry
 from kexecprepd.loader.e820 import entries, extension, table
 from kexecprepd.loader.errors import LoadError
-from kexecprepd.model import E820Entry
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import memory_map
 from tests.support.recordings import HEALTHY, materialise
 

@@ -3,7 +3,7 @@
 
 import pytest
 
-from kexecprepd.intervals import Interval
+from kexecprepd.core.intervals import Interval
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.layout import Placement, Request, lay_out
 from kexecprepd.loader.memory import Avoided, Usable

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.image import ExcludedRange, excluded_ranges
-from kexecprepd.loader.iomem import parse
+from kexecprepd.core.image import ExcludedRange, excluded_ranges
 from kexecprepd.loader.memory import Usable, usable
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.reading.iomem import parse
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import memory_map, resources, shown_by
 from tests.support.recordings import BGRT, materialise
 

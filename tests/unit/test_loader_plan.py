@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.image import compose, excluded_ranges, place
+from kexecprepd.core.image import compose, excluded_ranges, place
+from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.loader.bzimage import BzImage
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
 from kexecprepd.loader.plan import Draft, Handed, Machine, Plan, draft, finish
-from kexecprepd.model import Snapshot
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import MIB, free, kernel, memory_map
 from tests.support.recordings import (
     BGRT,

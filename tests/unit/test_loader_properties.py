@@ -11,15 +11,15 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from kexecprepd.image import ExcludedRange, excluded_ranges
+from kexecprepd.core.image import ExcludedRange, excluded_ranges
+from kexecprepd.core.snapshot import MemoryRange, Snapshot
 from kexecprepd.loader.boot_params import SIZE
 from kexecprepd.loader.errors import LoadError
-from kexecprepd.loader.iomem import Resource
 from kexecprepd.loader.layout import Request, lay_out
 from kexecprepd.loader.memory import usable
 from kexecprepd.loader.plan import Draft, Machine, draft
-from kexecprepd.model import MemoryRange, Snapshot
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.reading.iomem import Resource
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import MIB, free, kernel
 from tests.support.made_up import EXAMPLES, machines
 from tests.support.recordings import (

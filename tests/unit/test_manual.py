@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 from kexecprepd import __main__ as daemon
-from kexecprepd import __version__, errors, handover, support, sysfs, tree
-from kexecprepd.boot import now
+from kexecprepd import __version__
+from kexecprepd.core import generation, unsupported
+from kexecprepd.core.finding import State
+from kexecprepd.core.rules import RULES
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.exits import Exit
-from kexecprepd.findings import State
-from kexecprepd.info import loader_info
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.validation import RULES
+from kexecprepd.reading import sysfs, tree
+from kexecprepd.reading.clock import now
+from kexecprepd.reading.sysfs import read_snapshot
+from kexecprepd.wire import errors
+from kexecprepd.wire.loader_info import loader_info
 
 MAN = Path(__file__).parents[2] / "man"
 FINDINGS = "kexecprepd-findings.7"
+RULES_OF = "kexecprepd/core/rules"
 PAGES = ("kexecprepctl.1", FINDINGS, "kexecprepd.service.8", "org.kexecprepd1.5")
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
@@ -108,10 +112,15 @@ def test_the_generated_pages_are_current() -> None:
         (f"man/{FINDINGS}", "region\\-empty", "region\\-void", "is not current"),
         (f"man/{FINDINGS}.in", ".SH READING", ".SH READINGS", "is not current"),
         (f"man/{FINDINGS}.in", "@FINDINGS@\n", "", "has not one line @FINDINGS@"),
-        ("kexecprepd/rules/regions.py", "has no pages. The", "is empty. The", "is not current"),
-        ("kexecprepd/rules/coverage.py", "Nothing to do.", "Relax.", "is not current"),
         (
-            "kexecprepd/rules/memory.py",
+            "kexecprepd/core/rules/regions.py",
+            "has no pages. The",
+            "is empty. The",
+            "is not current",
+        ),
+        ("kexecprepd/core/rules/coverage.py", "Nothing to do.", "Relax.", "is not current"),
+        (
+            f"{RULES_OF}/memory.py",
             '"""The kernel shows no memory map, so',
             '""""""; """so',
             "rule memmap-missing has no docstring",
@@ -207,7 +216,7 @@ def test_every_finding_of_the_reading_and_no_other() -> None:
 
 
 def test_every_finding_of_systems_without_a_map_and_no_other() -> None:
-    codes = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source(support.__file__)))
+    codes = set(re.findall(r'_finding\(\s*"([a-z0-9-]+)"', source(unsupported.__file__)))
     assert len(codes) > 8
     listed = tags(FINDINGS, "SYSTEMS WITHOUT A MAP")
     assert sorted(listed) == sorted(f"{code} (info)" for code in codes)
@@ -223,6 +232,6 @@ def source(module: str | None) -> str:
 
 
 def test_every_key_of_info_with_its_type(tree: Path) -> None:
-    info = loader_info(handover.first(read_snapshot(tree), "boot", now()))
+    info = loader_info(generation.first(read_snapshot(tree), "boot", now()))
     rows = re.findall(r"^([a-z0-9-]+)\t(\S+)\tT\{$", section("org.kexecprepd1.5", "INFO"), re.M)
     assert dict(rows) == {name: signature for name, (signature, _) in info.items()}

@@ -5,10 +5,12 @@ import re
 import subprocess
 from pathlib import Path
 
-from kexecprepd import __version__, errors, handover
-from kexecprepd.boot import now
-from kexecprepd.info import loader_info
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd import __version__
+from kexecprepd.core import generation
+from kexecprepd.reading.clock import now
+from kexecprepd.reading.sysfs import read_snapshot
+from kexecprepd.wire import errors
+from kexecprepd.wire.loader_info import loader_info
 
 from .test_manual import MAN, section, tags
 
@@ -64,7 +66,7 @@ def test_every_error_has_its_advice() -> None:
 
 
 def test_the_keys_of_info_that_it_names_are_there(tree: Path) -> None:
-    info = loader_info(handover.first(read_snapshot(tree), "boot", now()))
+    info = loader_info(generation.first(read_snapshot(tree), "boot", now()))
     text = section(PAGE, "WHAT GOES INTO BOOT_PARAMS")
     named = set(re.findall(r"\t([a-z-]+) of info$", text, re.MULTILINE))
     assert named == {"acpi-rsdp", "secure-boot"}

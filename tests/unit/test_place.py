@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.image import PlacementError, compose, place
-from kexecprepd.model import MemoryRange, Snapshot
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.core.image import PlacementError, compose, place
+from kexecprepd.core.snapshot import MemoryRange, Snapshot
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     BGRT_KEXEC_FILE,
     BOOT_PARAMS,

@@ -7,7 +7,7 @@ import pytest
 
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.preflight import NotPermitted, check, obstacle
-from kexecprepd.system import read_system
+from kexecprepd.reading.kernel import read_system
 from tests.support.recordings import write
 
 ALL = (1 << 41) - 1

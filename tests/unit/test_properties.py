@@ -13,14 +13,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kexecprepd.assessment import Assessment, assess
-from kexecprepd.findings import Severity, State
-from kexecprepd.image import compose, unpack
-from kexecprepd.intervals import Interval, covers, outside, overlapping_pairs, union, within
-from kexecprepd.model import MemoryRange, Snapshot
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.tree import ReadError
-from kexecprepd.validation import validate
+from kexecprepd.core.finding import Severity, State
+from kexecprepd.core.image import compose, unpack
+from kexecprepd.core.intervals import Interval, covers, outside, overlapping_pairs, union, within
+from kexecprepd.core.rules import validate
+from kexecprepd.core.snapshot import MemoryRange, Snapshot
+from kexecprepd.core.verdict import Assessment, assess
+from kexecprepd.reading.sysfs import read_snapshot
+from kexecprepd.reading.tree import ReadError
 from tests.support.made_up import (
     EXAMPLES,
     U64,

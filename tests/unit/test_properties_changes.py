@@ -9,9 +9,9 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from kexecprepd.assessment import assess
-from kexecprepd.findings import Severity, State
-from kexecprepd.model import MemoryRange, RuntimeRegion, Snapshot
+from kexecprepd.core.finding import Severity, State
+from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
+from kexecprepd.core.verdict import assess
 from tests.support.made_up import (
     E820_TYPES,
     EXAMPLES,

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.findings import Finding, Severity
-from kexecprepd.model import MemoryRange, RuntimeRegion, Snapshot
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.validation import validate
+from kexecprepd.core.finding import Finding, Severity
+from kexecprepd.core.rules import validate
+from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     FIRST_KERNEL,
     MEMMAP,

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.findings import Finding
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.validation import validate
+from kexecprepd.core.finding import Finding
+from kexecprepd.core.rules import validate
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     MEMMAP,
     MEMORY_BLOCKS,

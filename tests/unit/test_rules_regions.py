@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.findings import Finding, Severity
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.validation import validate
+from kexecprepd.core.finding import Finding, Severity
+from kexecprepd.core.rules import validate
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     EFI_DEBUG,
     MEMMAP,

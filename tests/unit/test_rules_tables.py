@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.assessment import assess
-from kexecprepd.findings import Finding, State
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.validation import validate
+from kexecprepd.core.finding import Finding, State
+from kexecprepd.core.rules import validate
+from kexecprepd.core.verdict import assess
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     BOOT_PARAMS,
     EFI,

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.model import MemoryRange, RuntimeRegion, SetupData
-from kexecprepd.sysfs import read_snapshot
+from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, SetupData
+from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import (
     BOOT_PARAMS,

@@ -17,9 +17,9 @@ from typing import BinaryIO
 
 import pytest
 
-from kexecprepd.model import MemoryRange
-from kexecprepd.sysfs import MAX_PASSES, read_snapshot
-from kexecprepd.tree import ReadError, UnstableError
+from kexecprepd.core.snapshot import MemoryRange
+from kexecprepd.reading.sysfs import MAX_PASSES, read_snapshot
+from kexecprepd.reading.tree import ReadError, UnstableError
 from tests.support.recordings import EFI, MEMMAP, add_range, remove, set_region, write
 
 Step = Callable[[], None]

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.sysfs import read_snapshot
-from kexecprepd.tree import ReadError
+from kexecprepd.reading.sysfs import read_snapshot
+from kexecprepd.reading.tree import ReadError
 from tests.support import recordings
 from tests.support.recordings import BOOT_PARAMS, EFI, MEMMAP, RUNTIME_MAP, remove, write
 

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""One generation of what is handed over: a reading, its assessment, its number and its time."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from ..reading.tree import ReadError
+from .rules.memory import absent_memory
+from .snapshot import Snapshot
+from .verdict import Assessment, assess
+
+Parts = Mapping[str, Any]
+"""A reading in parts, as values that JSON has."""
+
+PART_NAMES = {
+    "runtime-map": ("runtime-map",),
+    "memmap": ("memmap", "absent-memory"),
+    "efi-tables": ("efi-tables",),
+    "efi-info": ("efi-info",),
+}
+"""What MapChanged calls a change, and the parts that it stands for."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timestamp:
+    """A moment in microseconds, by CLOCK_REALTIME and CLOCK_MONOTONIC."""
+
+    realtime: int
+    monotonic: int
+
+
+@dataclass(frozen=True, slots=True)
+class Handover:
+    """Everything that is served, from one reading.
+
+    `generation` counts the changes of one boot, from 1; `taken` is when this content was first
+    read. `snapshot` is None where reading failed, and then `parts` is empty.
+    """
+
+    generation: int
+    boot_id: str
+    taken: Timestamp
+    snapshot: Snapshot | None
+    parts: Parts
+    assessment: Assessment
+
+
+def parts_of(reading: Snapshot | ReadError) -> Parts:
+    """The parts of a reading as JSON values; none where it failed."""
+    if isinstance(reading, ReadError):
+        return {}
+    parts = {
+        "runtime-map": reading.runtime_map,
+        "memmap": reading.memory_map,
+        "absent-memory": absent_memory(reading),
+        "efi-tables": reading.efi,
+        "efi-info": [reading.boot_params, reading.setup_data, reading.kernel],
+    }
+    # As the cache gives them back, so that the two compare: JSON has no tuples.
+    restored: Parts = json.loads(json.dumps(parts, default=_plain))
+    return restored
+
+
+def _plain(value: Any) -> Any:
+    return value.hex() if isinstance(value, bytes) else asdict(value)
+
+
+def changed(before: Parts, after: Parts) -> tuple[str, ...]:
+    """The names of the parts that differ; a reading that failed differs in all from one that
+    did not.
+    """
+    return tuple(
+        name
+        for name, parts in PART_NAMES.items()
+        if any(before.get(part, ...) != after.get(part, ...) for part in parts)
+    )
+
+
+def first(reading: Snapshot | ReadError, boot_id: str, now: Timestamp) -> Handover:
+    """Start a count, at generation 1."""
+    return Handover(
+        generation=1,
+        boot_id=boot_id,
+        taken=now,
+        snapshot=reading if isinstance(reading, Snapshot) else None,
+        parts=parts_of(reading),
+        assessment=assess(reading),
+    )
+
+
+def numbered(handover: Handover, generation: int, taken: Timestamp) -> Handover:
+    """The same content under another generation and time, as an earlier run of the daemon had."""
+    return replace(handover, generation=generation, taken=taken)
+
+
+def succeed(previous: Handover, reading: Snapshot | ReadError, now: Timestamp) -> Handover:
+    """The next generation, or `previous` itself where the reading says nothing new."""
+    following = first(reading, previous.boot_id, now)
+    if (following.parts, following.assessment) == (previous.parts, previous.assessment):
+        return previous
+    return numbered(following, previous.generation + 1, now)

@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Applies every rule to a snapshot: what it finds decides whether the map may be handed over."""
+
+from ..finding import Finding, Severity
+from ..snapshot import Snapshot
+from . import coverage, memory, regions, tables
+from .rule import Rule
+
+RULES: tuple[Rule, ...] = (*regions.RULES, *coverage.RULES, *tables.RULES, *memory.RULES)
+"""All rules, in the order in which findings of one severity are given."""
+
+
+def validate(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Every finding of every rule, errors first; order and content depend on the snapshot alone.
+
+    O(n log n) in the entries of both maps.
+    """
+    findings = [
+        Finding(rule.severity, rule.code, hit.message, rule.hint, hit.details)
+        for rule in RULES
+        for hit in rule.check(snapshot)
+    ]
+    order = list(Severity)
+    return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))

@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What a rule is, and what its hits are made of.
+
+Adding a rule takes a function that yields a Hit for each case, and a row in its module's RULES.
+The function's docstring is its entry in kexecprepd-findings(7): what it means, and why it matters.
+"""
+
+import inspect
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from ...abi.efi import type_name
+from ..finding import Detail, Severity
+from ..intervals import Interval
+from ..snapshot import RuntimeRegion, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Hit:
+    """One case that a rule caught: a sentence without addresses, and the numbers."""
+
+    message: str
+    details: dict[str, Detail] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A rule's stable code, how bad a hit is, what to do about it, and the function."""
+
+    code: str
+    severity: Severity
+    hint: str
+    check: Callable[[Snapshot], Iterator[Hit]]
+
+    @property
+    def meaning(self) -> str:
+        """What the manual says of it."""
+        return inspect.getdoc(self.check) or ""
+
+
+FIRMWARE_BUG = (
+    "The firmware or the boot loader passed a broken map: "
+    "update the firmware, and report this to its vendor."
+)
+KERNEL_MAPPING = (
+    "The running kernel could not map this region: update the kernel, and report this to it."
+)
+
+
+def label(region: RuntimeRegion) -> str:
+    """How a message names a region: by its number, which everyone may see."""
+    return f"Runtime region {region.number} ({type_name(region.type)})"
+
+
+def numbers(region: RuntimeRegion) -> dict[str, Detail]:
+    """A region's own numbers, for a hit's details."""
+    return {
+        "region": region.number,
+        "type": region.type,
+        "phys-addr": region.phys_addr,
+        "virt-addr": region.virt_addr,
+        "num-pages": region.num_pages,
+        "attribute": region.attribute,
+    }
+
+
+def span(name: str, interval: Interval) -> dict[str, Detail]:
+    """A range of addresses, for a hit's details; the end is inclusive."""
+    return {f"{name}-start": interval.start, f"{name}-end": interval.end}
+
+
+def extent(region: RuntimeRegion) -> Interval:
+    """The physical addresses of a region."""
+    return Interval(region.phys_addr, region.phys_end)

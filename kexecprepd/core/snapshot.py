@@ -1,0 +1,196 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What one whole reading of sysfs says: immutable values without behaviour of their own.
+
+Addresses and sizes are in bytes, physical unless a name says `virt`; all are unsigned 64-bit.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field, replace
+
+from ..abi.efi import PAGE_SHIFT, RUNTIME, MemoryType
+
+SYSTEM_RAM = "system ram"
+"""The memory map's type of ordinary memory, as `MemoryRange.kind` has it."""
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeRegion:
+    """One directory of /sys/firmware/efi/runtime-map: an EFI memory descriptor.
+
+    Source: UEFI Specification 2.10, section 7.2.3; arch/x86/platform/efi/runtime-map.c.
+    """
+
+    number: int
+    type: int
+    phys_addr: int
+    virt_addr: int
+    num_pages: int
+    attribute: int
+
+    @property
+    def size(self) -> int:
+        """Bytes; may exceed 64 bits where `num_pages` is damaged."""
+        return self.num_pages << PAGE_SHIFT
+
+    @property
+    def phys_end(self) -> int:
+        """Last byte, inclusive."""
+        return self.phys_addr + self.size - 1
+
+    @property
+    def virt_end(self) -> int:
+        """Last byte, inclusive."""
+        return self.virt_addr + self.size - 1
+
+    @property
+    def is_runtime(self) -> bool:
+        """Whether the firmware needs it mapped after ExitBootServices()."""
+        return bool(self.attribute & RUNTIME)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryRange:
+    """One directory of /sys/firmware/memmap; `end` is inclusive.
+
+    Source: drivers/firmware/memmap.c.
+    """
+
+    number: int
+    start: int
+    end: int
+    type: str
+
+    @property
+    def kind(self) -> str:
+        """The type in lower case: kernels before 4.11 did not capitalise `reserved`."""
+        return self.type.lower()
+
+    @property
+    def is_ram(self) -> bool:
+        """Whether it is ordinary memory, which a kernel may use as it likes."""
+        return self.kind == SYSTEM_RAM
+
+
+@dataclass(frozen=True, slots=True)
+class EfiTables:
+    """The value files of /sys/firmware/efi. Source: drivers/firmware/efi/efi.c.
+
+    `fw_vendor`, `runtime` and `config_table` are None where the kernel hides them (Xen).
+    `runtime` is virtual in a kernel that was itself started by kexec. `systab` holds the
+    lines of the file of that name in their order: ("ACPI20", address) and so on.
+    """
+
+    fw_platform_size: int
+    fw_vendor: int | None
+    runtime: int | None
+    config_table: int | None
+    systab: tuple[tuple[str, int], ...]
+
+    def table(self, name: str) -> int | None:
+        """Address of a table that `systab` lists, None where it has no such line."""
+        return dict(self.systab).get(name)
+
+
+@dataclass(frozen=True, slots=True)
+class MemoryBlocks:
+    """The memory that is present: /sys/devices/system/memory. Source: drivers/base/memory.c.
+
+    Block n begins at n * `size` bytes. Blocks that are offline are present all the same.
+    """
+
+    size: int
+    numbers: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class E820Entry:
+    """One entry of the memory map that this kernel was booted with; `size` in bytes.
+
+    Source: struct boot_e820_entry in arch/x86/include/uapi/asm/setup_data.h.
+    """
+
+    start: int
+    size: int
+    type: int
+
+
+@dataclass(frozen=True, slots=True)
+class BootParams:
+    """What struct boot_params told this kernel of EFI, ACPI and Secure Boot.
+
+    Source: arch/x86/include/uapi/asm/bootparam.h (efi_info at 0x1c0).
+    """
+
+    efi_signature: bytes
+    efi_systab: int
+    efi_memdesc_size: int
+    efi_memdesc_version: int
+    efi_memmap_size: int
+    acpi_rsdp: int
+    secure_boot: int
+    type_of_loader: int
+    e820: tuple[E820Entry, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class SetupData:
+    """One node of the setup_data list that this kernel was handed, without its 16-byte header."""
+
+    type: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KernelTraits:
+    """What the running kernel says of itself; None where the tree that was read does not tell."""
+
+    cmdline: str | None
+    realtime: bool | None
+    hypervisor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """One whole reading. None stands for a directory that the kernel does not have.
+
+    `runtime_map` and `memory_map` are in numeric order of the directories' names.
+    """
+
+    efi: EfiTables | None
+    runtime_map: tuple[RuntimeRegion, ...] | None
+    memory_map: tuple[MemoryRange, ...] | None
+    memory_blocks: MemoryBlocks | None
+    boot_params: BootParams | None
+    setup_data: tuple[SetupData, ...]
+    kernel: KernelTraits
+    runtime_regions: tuple[RuntimeRegion, ...] = field(init=False, repr=False, compare=False)
+    """The regions with the RUNTIME attribute, ascending by physical address, as the first kernel
+    had them: what a kexec'd one has split is one region again."""
+
+    def __post_init__(self) -> None:
+        regions = [region for region in self.runtime_map or () if region.is_runtime]
+        regions.sort(key=lambda region: (region.phys_addr, region.number))
+        object.__setattr__(self, "runtime_regions", tuple(_rejoined(regions)))
+
+
+def _rejoined(regions: Iterable[RuntimeRegion]) -> list[RuntimeRegion]:
+    """Join the pieces that a kexec'd kernel makes of a region, where a firmware table is inside.
+
+    It leaves them all the virtual address of the whole, so they can be told from regions that
+    only adjoin. Source: efi_arch_mem_reserve() in arch/x86/platform/efi/quirks.c, since Linux 5.5;
+    efi_memmap_insert() in arch/x86/platform/efi/memmap.c.
+    """
+    joined: list[RuntimeRegion] = []
+    for region in regions:
+        whole = joined[-1] if joined else None
+        if (
+            whole is not None
+            and whole.type == region.type == MemoryType.BOOT_SERVICES_DATA
+            and whole.attribute == region.attribute
+            and whole.virt_addr == region.virt_addr
+            and whole.phys_end + 1 == region.phys_addr
+        ):
+            joined[-1] = replace(whole, num_pages=whole.num_pages + region.num_pages)
+        else:
+            joined.append(region)
+    return joined

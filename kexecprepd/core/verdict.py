@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Judges one reading: the state it puts the system in, and the image, if one may be served."""
+
+from dataclasses import dataclass
+
+from ..reading.tree import ReadError
+from . import image
+from .finding import Finding, Severity, State
+from .rules import validate
+from .snapshot import Snapshot
+from .unsupported import unsupported
+
+
+@dataclass(frozen=True, slots=True)
+class Assessment:
+    """A state, one sentence for it (`reason`, without addresses), and what led to it.
+
+    `image` is None and `sha256` empty where nothing may be handed over.
+    """
+
+    state: State
+    reason: str
+    findings: tuple[Finding, ...]
+    image: bytes | None
+    sha256: str
+
+    def count(self, severity: Severity) -> int:
+        """How many findings are of a severity."""
+        return sum(finding.severity is severity for finding in self.findings)
+
+
+def assess(reading: Snapshot | ReadError) -> Assessment:
+    """Judge a snapshot, or the failure to take one."""
+    if isinstance(reading, ReadError):
+        details = {"path": reading.path}
+        failure = Finding(Severity.ERROR, reading.code, f"{reading}.", reading.hint, details)
+        reason = f"Sysfs could not be read: {reading}."
+        return Assessment(State.INVALID, reason, (failure,), None, "")
+    nothing = unsupported(reading)
+    if nothing is not None:
+        return Assessment(State.UNSUPPORTED, nothing.message, (nothing,), None, "")
+    findings = validate(reading)
+    state = _state(findings)
+    data = image.compose(reading).pack() if state.has_image else None
+    return Assessment(
+        state=state,
+        reason=_reason(state, findings, len(reading.runtime_regions)),
+        findings=findings,
+        image=data,
+        sha256="" if data is None else image.sha256(data),
+    )
+
+
+def _state(findings: tuple[Finding, ...]) -> State:
+    severities = {finding.severity for finding in findings}
+    if Severity.ERROR in severities:
+        return State.INVALID
+    return State.DEGRADED if Severity.WARNING in severities else State.READY
+
+
+def _reason(state: State, findings: tuple[Finding, ...], regions: int) -> str:
+    if state is State.INVALID:
+        return f"The runtime map is refused: {_named(findings, Severity.ERROR)}."
+    count = f"{regions} runtime region{'' if regions == 1 else 's'}"
+    if state is State.DEGRADED:
+        named = _named(findings, Severity.WARNING)
+        return f"EFI can be handed over ({count}), with something to know: {named}."
+    return f"EFI can be handed over: {count}, and every check passed."
+
+
+def _named(findings: tuple[Finding, ...], severity: Severity) -> str:
+    """The codes of a severity, each once with how often it occurred: `phys-overlap (2), ...`."""
+    codes = [finding.code for finding in findings if finding.severity is severity]
+    return ", ".join(
+        code if codes.count(code) == 1 else f"{code} ({codes.count(code)})"
+        for code in dict.fromkeys(codes)
+    )

@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Keeps the present handover: takes over what is cached at start, then follows sysfs."""
+
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+from ..core import generation
+from ..core.finding import Severity, State
+from ..core.generation import Handover
+from ..core.snapshot import Snapshot
+from ..reading.clock import now
+from ..reading.sysfs import read_snapshot
+from ..reading.tree import ReadError, UnstableError
+from . import cache
+from .cache import Cached, CacheError
+
+log = logging.getLogger(__name__)
+
+_LEVELS = {
+    Severity.ERROR: logging.ERROR,
+    Severity.WARNING: logging.WARNING,
+    Severity.INFO: logging.INFO,
+}
+
+
+class Service:
+    """One handover at a time, on disk and in memory. Nothing in it knows of D-Bus."""
+
+    def __init__(self, root: Path, boot_id: str) -> None:
+        """Read sysfs below `root`, and go on from the cache where it belongs to this boot.
+
+        `missed` then names what changed since the cache was written, if anything did.
+        """
+        self._root = root
+        reading = _read(root)
+        self.unsettled = isinstance(reading, UnstableError)
+        self.missed: tuple[str, ...] = ()
+        self.handover = generation.first(reading, boot_id, now())
+        self._origin = (logging.INFO, "There is no cache yet")
+        try:
+            cached = cache.read(root)
+        except CacheError as error:
+            self._origin = (logging.WARNING, f"Discarded the cache: {error}")
+        else:
+            if cached is not None:
+                self._origin = self._go_on_from(cached)
+
+    def _go_on_from(self, cached: Cached) -> tuple[int, str]:
+        """Take over the count, and the time where nothing changed; what to log about it."""
+        fresh = self.handover
+        if cached.boot_id != fresh.boot_id:
+            return logging.INFO, "Discarded the cache: it is of another boot"
+        self.missed = generation.changed(cached.parts, fresh.parts)
+        if self.missed:
+            parts = ", ".join(self.missed)
+            found = (logging.INFO, f"Discarded the cache: sysfs has changed since ({parts})")
+        elif cached.mismatch is not None:
+            found = (logging.WARNING, f"Discarded the cache: {cached.mismatch}")
+        elif cached.sha256 != fresh.assessment.sha256:
+            found = (logging.INFO, "Discarded the cache: its image is not what sysfs amounts to")
+        elif cached.document.get("reason") != fresh.assessment.reason:
+            found = (logging.INFO, "Discarded the cache: sysfs is judged otherwise now")
+        else:
+            self.handover = generation.numbered(fresh, cached.generation, cached.taken)
+            return logging.INFO, f"Adopted the cache of generation {cached.generation}"
+        self.handover = generation.numbered(fresh, cached.generation + 1, fresh.taken)
+        return found
+
+    def begin(self) -> None:
+        """Say what was found, and write it down. Only the owner of the bus name may do that."""
+        log.log(*self._origin)
+        _log_assessment(self.handover)
+        self._store()
+
+    def _store(self) -> None:
+        # A failure is no reason to stop: the bus still serves.
+        try:
+            cache.write(self._root, self.handover)
+        except CacheError as error:
+            log.error("The cache cannot be written, so late shutdown has none: %s", error)
+
+    def refresh(self, changed: Callable[[tuple[str, ...]], None]) -> bool:
+        """Read everything again; call `changed` and return True where that says something new.
+
+        Raises UnstableError where sysfs keeps changing: the present handover then stays.
+        """
+        reading = _read(self._root)
+        if isinstance(reading, UnstableError):
+            raise reading
+        before, self.handover = self.handover, generation.succeed(self.handover, reading, now())
+        if self.handover is before:
+            return False
+        names = generation.changed(before.parts, self.handover.parts)
+        log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
+        _log_assessment(self.handover)
+        self._store()
+        changed(names)
+        return True
+
+
+def _read(root: Path) -> Snapshot | ReadError:
+    try:
+        return read_snapshot(root)
+    except ReadError as error:
+        return error
+
+
+def _log_assessment(current: Handover) -> None:
+    assessment = current.assessment
+    for finding in assessment.findings:
+        if assessment.state is not State.UNSUPPORTED:  # there the reason says it all
+            level = _LEVELS[finding.severity]
+            log.log(level, "%s: %s %s", finding.code, finding.message, finding.hint)
+    worst = logging.ERROR if assessment.state is State.INVALID else logging.INFO
+    log.log(worst, "Generation %d, %s: %s", current.generation, assessment.state, assessment.reason)

@@ -1,0 +1,127 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The daemon's life: puts the parts together, runs the main loop, and ends in order."""
+
+import logging
+import signal
+from pathlib import Path
+from typing import Any
+
+from gi.repository import GLib
+
+from ..core.generation import Handover
+from ..reading.clock import boot_id
+from ..reading.tree import UnstableError
+from ..wire.bus import Bus, BusUnavailable
+from ..wire.names import (
+    BUS_NAME,
+    LOG_CONTROL,
+    LOG_CONTROL_PATH,
+    MANAGER,
+    MANAGER_PATH,
+    interface_xml,
+)
+from . import journal
+from .follower import Service
+from .manager import Manager
+from .notify import Notifier, watchdog_interval
+from .watcher import MemoryWatcher
+
+log = logging.getLogger(__name__)
+
+
+def run(root: Path, level: int) -> int:
+    """Serve until SIGTERM or SIGINT (returns 0), or until that cannot be done (returns 1)."""
+    log_control = journal.set_up(level)
+    try:
+        daemon = Daemon(root, log_control)
+    except BusUnavailable as error:
+        log.error("%s", error)
+        return 1
+    except OSError as error:
+        log.error("The boot id cannot be read: %s", error)
+        return 1
+    return daemon.serve()
+
+
+class Daemon:
+    """Owns the main loop; everything happens in it, one thing after the other."""
+
+    def __init__(self, root: Path, log_control: journal.LogControl) -> None:
+        """Raises BusUnavailable without a bus or a free name, OSError without a boot id."""
+        self._loop = GLib.MainLoop()
+        self._status = 0
+        self._notifier = Notifier()
+        bus = Bus()
+        bus.on_lost(self._bus_lost)
+        # Before the first reading, so that no change falls between the two.
+        self._watcher = MemoryWatcher(self._settled)
+        self._service = Service(root, boot_id(root))
+        self._manager = Manager(self._service.handover, self._refresh)
+        bus.export(MANAGER_PATH, interface_xml(MANAGER), self._manager)
+        bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
+        bus.own(BUS_NAME)
+        # With the name comes the right to the cache: no second daemon gets this far.
+        self._service.begin()
+        if self._service.missed:
+            self._manager.announce(self._service.missed)
+        if self._service.unsettled:
+            self._watcher.look_again()
+
+    def serve(self) -> int:
+        """Run until told to stop; the process' exit status."""
+        # Before READY=1: systemd may send SIGHUP from then on.
+        signal.signal(signal.SIGHUP, lambda *_: _soon(self._reload))
+        signal.signal(signal.SIGTERM, lambda *_: _soon(self._loop.quit))
+        signal.signal(signal.SIGINT, lambda *_: _soon(self._loop.quit))
+        interval = watchdog_interval()
+        if interval is not None:
+            self._watchdog()
+            GLib.timeout_add(int(interval * 1000), self._watchdog)
+        self._notifier.ready(self._words())
+        self._loop.run()
+        self._notifier.stopping()
+        self._watcher.stop()
+        return self._status
+
+    def _words(self) -> str:
+        return self._service.handover.assessment.reason
+
+    def _watchdog(self) -> bool:
+        self._notifier.watchdog()
+        return True
+
+    def _bus_lost(self, reason: str) -> None:
+        log.error("The connection to the bus is lost (%s)", reason)
+        self._status = 1
+        _soon(self._loop.quit)
+
+    def _changed(self, names: tuple[str, ...]) -> None:
+        self._manager.show(self._service.handover, names)
+        self._notifier.status(self._words())
+
+    def _refresh(self) -> Handover:
+        self._service.refresh(self._changed)
+        return self._service.handover
+
+    def _settled(self) -> bool:
+        try:
+            return self._service.refresh(self._changed)
+        except UnstableError as error:
+            log.warning("%s; what was read before stays", error)
+            return False
+
+    def _reload(self) -> None:
+        self._notifier.reloading()
+        if not self._settled():
+            log.info("Read everything again: nothing has changed")
+        self._notifier.ready(self._words())
+
+
+def _soon(callback: Any) -> None:
+    """Have the main loop call it: a signal handler may run in the midst of anything."""
+
+    def once() -> bool:
+        callback()
+        return False
+
+    GLib.timeout_add(0, once)

@@ -1,0 +1,261 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Reads sysfs into a Snapshot: strictly, and only when two passes over it agree.
+
+The formats are the kernel's: drivers/firmware/efi/efi.c, arch/x86/platform/efi/runtime-map.c,
+drivers/firmware/memmap.c and arch/x86/kernel/ksysfs.c.
+"""
+
+import os
+import re
+import struct
+from pathlib import Path
+
+from ..core.snapshot import (
+    BootParams,
+    E820Entry,
+    EfiTables,
+    KernelTraits,
+    MemoryBlocks,
+    MemoryRange,
+    RuntimeRegion,
+    SetupData,
+    Snapshot,
+)
+from . import proc
+from .tree import U32, U64, ReadError, Tree, UnstableError, words_of
+
+MAX_PASSES = 10
+"""How often sysfs is read at most before a reading is given up as unstable."""
+
+SETUP_E820_EXT = 1
+"""setup_data type of the node that carries the memory map's entries from the 129th on."""
+
+SETUP_EFI = 4
+"""setup_data type of the node that carries struct efi_setup_data."""
+
+_MAX_PAYLOAD = 1 << 20
+"""Far above any payload that is read here, far below what could hurt."""
+
+_BOOT_PARAMS_SIZE = 4096
+_E820 = struct.Struct("<QQI")
+_E820_MAX = 128  # more go into a setup_data node of type SETUP_E820_EXT
+_SYSTAB_LINE = re.compile(r"([A-Z][A-Z0-9]*)=(0x(?:0|[1-9a-f][0-9a-f]*))\n")
+_TYPE = re.compile(r"[ -~]{1,64}\n")
+
+_BLOCK = re.compile(r"memory(0|[1-9][0-9]*)")
+
+_RUNTIME_ATTRIBUTES = ("type", "phys_addr", "virt_addr", "num_pages", "attribute")
+_MEMMAP_ATTRIBUTES = ("start", "end", "type")
+
+
+def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapshot:
+    """Read everything below `root`/sys, again and again until two passes in a row agree.
+
+    Memory hot-remove pulls directories away under a reader, and a set of files is consistent
+    only if nothing moved between the first and the last: so a reading counts once it repeats.
+
+    Raises ReadError for what is missing, unreadable or malformed in two passes running, and
+    UnstableError where `passes` passes brought no agreement.
+    """
+    previous: Snapshot | ReadError | None = None
+    for _ in range(passes):
+        try:
+            current: Snapshot | ReadError = _read_once(root)
+        except ReadError as error:
+            current = error
+        if isinstance(current, ReadError):
+            if isinstance(previous, ReadError) and str(previous) == str(current):
+                raise current
+        elif current == previous:
+            return current
+        previous = current
+    raise UnstableError(
+        "sysfs-unstable",
+        str(root / "sys/firmware"),
+        f"no two of {passes} passes over it agreed",
+        "Memory is being plugged or unplugged: ask again when that has settled.",
+    )
+
+
+def _read_once(root: Path) -> Snapshot:
+    with Tree.open(root / "sys") as tree:
+        has_runtime_map = tree.is_directory("firmware/efi/runtime-map")
+        return Snapshot(
+            efi=_read_efi(tree, required=has_runtime_map),
+            runtime_map=_read_runtime_map(tree) if has_runtime_map else None,
+            memory_map=_read_memory_map(tree),
+            memory_blocks=_read_memory_blocks(tree),
+            boot_params=read_boot_params(tree, required=has_runtime_map),
+            setup_data=read_setup_data(tree),
+            kernel=_read_kernel(root, tree),
+        )
+
+
+def _read_efi(tree: Tree, *, required: bool) -> EfiTables | None:
+    top = "firmware/efi"
+    names = tree.names(top)
+    if names is None:
+        return None
+    size = tree.text(f"{top}/fw_platform_size")
+    if size not in ("32\n", "64\n"):
+        raise tree.malformed(f"{top}/fw_platform_size", "32 or 64")
+
+    def value(name: str) -> int | None:
+        # The kernel hides these three only where it has no runtime map either.
+        return tree.hex(f"{top}/{name}") if required or name in names else None
+
+    return EfiTables(
+        fw_platform_size=int(size),
+        fw_vendor=value("fw_vendor"),
+        runtime=value("runtime"),
+        config_table=value("config_table"),
+        systab=read_systab(tree),
+    )
+
+
+def read_systab(tree: Tree) -> tuple[tuple[str, int], ...]:
+    """The tables that the firmware published, in the order of the file. Raises ReadError."""
+    path = "firmware/efi/systab"
+    tables: dict[str, int] = {}
+    for line in tree.text(path).splitlines(keepends=True):
+        match = _SYSTAB_LINE.fullmatch(line)
+        if match is None:
+            raise tree.malformed(path, "lines of NAME=0x...")
+        name, value = match[1], int(match[2], 16)
+        if name in tables:
+            raise tree.malformed(path, f"{name} only once")
+        if value > U64:
+            raise tree.malformed(path, f"a 64-bit address for {name}")
+        tables[name] = value
+    return tuple(tables.items())
+
+
+def _read_runtime_map(tree: Tree) -> tuple[RuntimeRegion, ...]:
+    top = "firmware/efi/runtime-map"
+    numbers = tree.numbered(top) or []
+    regions = []
+    for expected, number in enumerate(numbers):
+        if number != expected:
+            # The kernel numbers them without gaps and never removes one.
+            hint = (
+                "Half a map is never used: if this persists, report it with the kernel's version."
+            )
+            raise tree.error("sysfs-missing", f"{top}/{expected}", "it is missing", hint)
+        entry = f"{top}/{number}"
+        tree.require_names(entry, _RUNTIME_ATTRIBUTES)
+        regions.append(
+            RuntimeRegion(
+                number=number,
+                type=tree.hex(f"{entry}/type", U32),
+                phys_addr=tree.hex(f"{entry}/phys_addr"),
+                virt_addr=tree.hex(f"{entry}/virt_addr"),
+                num_pages=tree.hex(f"{entry}/num_pages"),
+                attribute=tree.hex(f"{entry}/attribute"),
+            )
+        )
+    return tuple(regions)
+
+
+def _read_memory_map(tree: Tree) -> tuple[MemoryRange, ...] | None:
+    top = "firmware/memmap"
+    numbers = tree.numbered(top)
+    if numbers is None:
+        return None
+    ranges = []
+    for number in numbers:  # gaps are right here: a removed range's number is not used again
+        entry = f"{top}/{number}"
+        tree.require_names(entry, _MEMMAP_ATTRIBUTES)
+        kind = tree.text(f"{entry}/type")
+        if not _TYPE.fullmatch(kind):
+            raise tree.malformed(f"{entry}/type", "one line with the name of a memory type")
+        start, end = tree.hex(f"{entry}/start"), tree.hex(f"{entry}/end")
+        ranges.append(MemoryRange(number, start, end, kind.rstrip("\n")))
+    return tuple(ranges)
+
+
+def _read_memory_blocks(tree: Tree) -> MemoryBlocks | None:
+    top = "devices/system/memory"
+    names = tree.names(top)
+    if names is None or "block_size_bytes" not in names:  # a kernel without memory hotplug
+        return None
+    size = tree.bare_hex(f"{top}/block_size_bytes")
+    if size == 0:
+        raise tree.malformed(f"{top}/block_size_bytes", "a size above 0")
+    matches = (_BLOCK.fullmatch(name) for name in names)
+    return MemoryBlocks(size, tuple(sorted(int(match[1]) for match in matches if match)))
+
+
+def read_boot_params(tree: Tree, *, required: bool = False) -> BootParams | None:
+    """What of struct boot_params matters here; None where the kernel does not show it, unless it
+    is required. Raises ReadError.
+    """
+    top = "kernel/boot_params"
+    if not required and not tree.is_directory(top):
+        return None
+    data = tree.bytes(f"{top}/data", _BOOT_PARAMS_SIZE)
+    if len(data) != _BOOT_PARAMS_SIZE:
+        raise tree.malformed(f"{top}/data", f"{_BOOT_PARAMS_SIZE} bytes")
+    # struct efi_info, arch/x86/include/uapi/asm/bootparam.h
+    signature, systab, desc_size, desc_version, _, map_size, systab_hi, _ = struct.unpack_from(
+        "<4s7I", data, 0x1C0
+    )
+    return BootParams(
+        efi_signature=signature,
+        efi_systab=systab_hi << 32 | systab,
+        efi_memdesc_size=desc_size,
+        efi_memdesc_version=desc_version,
+        efi_memmap_size=map_size,
+        acpi_rsdp=struct.unpack_from("<Q", data, 0x70)[0],
+        secure_boot=data[0x1EC],
+        type_of_loader=data[0x210],
+        e820=parse_e820(data[0x2D0 : 0x2D0 + min(data[0x1E8], _E820_MAX) * _E820.size]),
+    )
+
+
+def parse_e820(table: bytes) -> tuple[E820Entry, ...]:
+    """The entries of a table of struct boot_e820_entry; a piece at its end is left out."""
+    table = table[: len(table) - len(table) % _E820.size]
+    return tuple(E820Entry(*values) for values in _E820.iter_unpack(table))
+
+
+def read_setup_data(tree: Tree) -> tuple[SetupData, ...]:
+    """The setup_data list that this kernel was handed, in its order. Raises ReadError."""
+    top = "kernel/boot_params/setup_data"
+    nodes = []
+    for number in tree.numbered(top) or ():
+        kind = tree.hex(f"{top}/{number}/type", U32)
+        # Other nodes are not ours, and can be large (IMA's list) or secret (the RNG seed).
+        wanted = kind in (SETUP_EFI, SETUP_E820_EXT)
+        nodes.append(
+            SetupData(kind, tree.bytes(f"{top}/{number}/data", _MAX_PAYLOAD) if wanted else b"")
+        )
+    return tuple(nodes)
+
+
+def _read_kernel(root: Path, tree: Tree) -> KernelTraits:
+    realtime = tree.optional_text("kernel/realtime")
+    hypervisor = tree.optional_text("hypervisor/type")
+    version = os.uname().version if root == Path("/") else _proc_text(root, "version")
+    return KernelTraits(
+        cmdline=_proc_text(root, "cmdline"),
+        realtime=(
+            True
+            if realtime == "1\n" or (version is not None and "PREEMPT_RT" in version)
+            else None
+            if realtime is None and version is None
+            else False
+        ),
+        hypervisor=None if hypervisor is None else hypervisor.strip(),
+    )
+
+
+def _proc_text(root: Path, name: str) -> str | None:
+    """A file of /proc, None where the tree has none: recordings hold /sys alone."""
+    try:
+        return proc.text(root, name)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        hint = "Make it readable, or leave it out of the tree."
+        path = str(root / "proc" / name)
+        raise ReadError("sysfs-unreadable", path, words_of(error), hint) from error
