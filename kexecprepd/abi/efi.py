@@ -5,6 +5,7 @@ Sources: UEFI Specification 2.10, section 7.2.3 (memory types and attributes);
 arch/x86/include/asm/pgtable_64_types.h and arch/x86/platform/efi/efi_64.c (the window).
 """
 
+import struct
 from enum import IntEnum
 
 PAGE_SHIFT = 12
@@ -13,6 +14,13 @@ PAGE_SIZE = 1 << PAGE_SHIFT
 
 PHYSICAL_BITS = 52
 """The most that an x86-64 processor addresses (MAXPHYADDR)."""
+
+U32 = (1 << 32) - 1
+U64 = (1 << 64) - 1
+
+MEMORY_DESCRIPTOR = struct.Struct("<IIQQQQ")
+"""EFI_MEMORY_DESCRIPTOR, little-endian: Type, padding, PhysicalStart, VirtualStart, NumberOfPages
+and Attribute."""
 
 DESCRIPTOR_VERSION = 1
 """EFI_MEMORY_DESCRIPTOR_VERSION, the only one that there is."""

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
+from ..abi.bootparam import BootParams, pack_e820
+from ..abi.setup_data import EfiSetupData
 from ..reading.tree import ReadError
 from .rules.memory import absent_memory
-from .snapshot import Snapshot
+from .snapshot import SetupData, Snapshot
 from .verdict import Assessment, assess
 
 Parts = Mapping[str, Any]
@@ -56,7 +58,11 @@ def parts_of(reading: Snapshot | ReadError) -> Parts:
         "memmap": reading.memory_map,
         "absent-memory": absent_memory(reading),
         "efi-tables": reading.efi,
-        "efi-info": [reading.boot_params, reading.setup_data, reading.kernel],
+        "efi-info": [
+            _boot_params(reading.boot_params),
+            [_node(node) for node in reading.setup_data],
+            reading.kernel,
+        ],
     }
     # As the cache gives them back, so that the two compare: JSON has no tuples.
     restored: Parts = json.loads(json.dumps(parts, default=_plain))
@@ -65,6 +71,31 @@ def parts_of(reading: Snapshot | ReadError) -> Parts:
 
 def _plain(value: Any) -> Any:
     return value.hex() if isinstance(value, bytes) else asdict(value)
+
+
+def _boot_params(params: BootParams | None) -> Parts | None:
+    """In the names of snapshot.json's format 1."""
+    if params is None:
+        return None
+    return {
+        "efi_signature": params.efi_info.signature,
+        "efi_systab": params.efi_info.systab,
+        "efi_memdesc_size": params.efi_info.memdesc_size,
+        "efi_memdesc_version": params.efi_info.memdesc_version,
+        "efi_memmap_size": params.efi_info.memmap_size,
+        "acpi_rsdp": params.acpi_rsdp,
+        "secure_boot": params.secure_boot,
+        "type_of_loader": params.type_of_loader,
+        "e820": params.e820,
+    }
+
+
+def _node(node: SetupData) -> Parts:
+    if isinstance(node.content, EfiSetupData):
+        payload = node.content.pack()
+    else:
+        payload = pack_e820(node.content or ())
+    return {"type": node.type, "payload": payload}
 
 
 def changed(before: Parts, after: Parts) -> tuple[str, ...]:

@@ -14,68 +14,54 @@ Specification 2.10, section 7.2.3. The next kernel reads it in arch/x86/platform
 """
 
 import hashlib
-import struct
 from dataclasses import dataclass
 
-from ..abi.efi import DESCRIPTOR_VERSION, KERNEL_HALF, PAGE_SIZE, UNSET, type_name
-from ..reading.sysfs import SETUP_EFI
-from . import intervals
-from .intervals import Interval
-from .snapshot import MemoryRange, RuntimeRegion, Snapshot
+from ..abi.bootparam import EFI_INFO, SIGNATURE_64, EfiInfo
+from ..abi.efi import DESCRIPTOR_VERSION, KERNEL_HALF, MEMORY_DESCRIPTOR, PAGE_SIZE, UNSET
+from ..abi.setup_data import (
+    EFI_SETUP_DATA_SIZE,
+    HEADER_SIZE,
+    SETUP_EFI,
+    EfiSetupData,
+    Header,
+    pack_node,
+    reserved,
+    unpack_efi_setup_data,
+    unpack_header,
+)
+from .snapshot import RuntimeRegion, Snapshot
 
-_SETUP_DATA = struct.Struct("<QII")
-_EFI_SETUP_DATA = struct.Struct("<4Q64x")
-_DESCRIPTOR = struct.Struct("<IIQQQQ")
-_EFI_INFO = struct.Struct("<4s7I")
-
-DESCRIPTORS_OFFSET = _SETUP_DATA.size + _EFI_SETUP_DATA.size
+DESCRIPTORS_OFFSET = HEADER_SIZE + EFI_SETUP_DATA_SIZE
 """Where the descriptors begin, in bytes: 112."""
 
-DESCRIPTOR_SIZE = _DESCRIPTOR.size
+DESCRIPTOR_SIZE = MEMORY_DESCRIPTOR.size
 """Bytes of one descriptor: 40."""
 
-_EARLY_WINDOW = 64 * PAGE_SIZE
+EARLY_WINDOW = 64 * PAGE_SIZE
 """What the next kernel can map of the descriptors, with the pages that they begin and end in."""
 
-MAX_REGIONS = (_EARLY_WINDOW - DESCRIPTORS_OFFSET) // DESCRIPTOR_SIZE
+MAX_REGIONS = (EARLY_WINDOW - DESCRIPTORS_OFFSET) // DESCRIPTOR_SIZE
 """How many descriptors fit the next kernel's early mapping in an image that is page-aligned."""
-
-IMAGE_ALIGNMENT = 8
-"""Bytes; struct setup_data holds a u64 first."""
-
-SIGNATURE_64 = b"EL64"
-"""boot_params.efi_info.efi_loader_signature of a 64-bit firmware."""
 
 
 class ImageError(ValueError):
     """The bytes are not an image, or a snapshot lacks what an image needs."""
 
 
-class PlacementError(ValueError):
-    """The image cannot be placed there; the text says why."""
-
-
 @dataclass(frozen=True, slots=True)
 class Image:
     """An image taken apart, or about to be put together; addresses in bytes."""
 
-    fw_vendor: int
-    runtime: int
-    tables: int
-    smbios: int
+    tables: EfiSetupData
     regions: tuple[RuntimeRegion, ...]
 
     def pack(self) -> bytes:
         """The image's bytes, with `next` 0."""
-        parts = [
-            _SETUP_DATA.pack(0, SETUP_EFI, _EFI_SETUP_DATA.size),
-            _EFI_SETUP_DATA.pack(self.fw_vendor, self.runtime, self.tables, self.smbios),
-        ]
-        parts += (
-            _DESCRIPTOR.pack(r.type, 0, r.phys_addr, r.virt_addr, r.num_pages, r.attribute)
+        descriptors = (
+            MEMORY_DESCRIPTOR.pack(r.type, 0, r.phys_addr, r.virt_addr, r.num_pages, r.attribute)
             for r in self.regions
         )
-        return b"".join(parts)
+        return b"".join((pack_node(0, SETUP_EFI, self.tables.pack()), *descriptors))
 
 
 def unpack(data: bytes) -> Image:
@@ -86,29 +72,18 @@ def unpack(data: bytes) -> Image:
     size = len(data) - DESCRIPTORS_OFFSET
     if size < 0 or size % DESCRIPTOR_SIZE:
         raise ImageError(f"{len(data)} bytes are not an image's length: 112 + 40 for each region")
-    next_node, kind, length = _SETUP_DATA.unpack_from(data)
-    if (next_node, kind, length) != (0, SETUP_EFI, _EFI_SETUP_DATA.size):
+    if unpack_header(data) != Header(0, SETUP_EFI, EFI_SETUP_DATA_SIZE):
         raise ImageError("the header is not that of an unlinked SETUP_EFI node")
-    if any(data[_SETUP_DATA.size + 32 : DESCRIPTORS_OFFSET]):
+    payload = data[HEADER_SIZE:DESCRIPTORS_OFFSET]
+    if any(reserved(payload)):
         raise ImageError("reserved fields of struct efi_setup_data are not zero")
-    fw_vendor, runtime, tables, smbios = _EFI_SETUP_DATA.unpack_from(data, _SETUP_DATA.size)
     regions = []
-    for number, (kind, pad, *rest) in enumerate(_DESCRIPTOR.iter_unpack(data[DESCRIPTORS_OFFSET:])):
+    descriptors = MEMORY_DESCRIPTOR.iter_unpack(data[DESCRIPTORS_OFFSET:])
+    for number, (kind, pad, *rest) in enumerate(descriptors):
         if pad:
             raise ImageError(f"the padding of descriptor {number} is not zero")
         regions.append(RuntimeRegion(number, kind, *rest))
-    return Image(fw_vendor, runtime, tables, smbios, tuple(regions))
-
-
-def unpack_setup(payload: bytes) -> tuple[int, int, int, int]:
-    """fw_vendor, runtime, tables and smbios of a SETUP_EFI payload (struct efi_setup_data).
-
-    Raises ImageError for one that is too short.
-    """
-    if len(payload) < _EFI_SETUP_DATA.size:
-        raise ImageError(f"{len(payload)} bytes are no struct efi_setup_data")
-    fw_vendor, runtime, tables, smbios = _EFI_SETUP_DATA.unpack_from(payload)
-    return fw_vendor, runtime, tables, smbios
+    return Image(unpack_efi_setup_data(payload), tuple(regions))
 
 
 def compose(snapshot: Snapshot) -> Image:
@@ -120,7 +95,7 @@ def compose(snapshot: Snapshot) -> Image:
     if efi is None or efi.fw_vendor is None or efi.config_table is None:
         raise ImageError("there are no EFI tables on this system")
     smbios = efi.table("SMBIOS")
-    return Image(
+    tables = EfiSetupData(
         fw_vendor=efi.fw_vendor,
         # Unread since Linux 5.7; older kernels take it as physical, and 0 as not there.
         runtime=physical_runtime(snapshot) or 0,
@@ -128,8 +103,8 @@ def compose(snapshot: Snapshot) -> Image:
         # All-ones and not 0, as the kernel's own loader has it: with 0 the next kernel skips
         # the loop that also drops the stale memory attributes table (efi_reuse_config).
         smbios=UNSET if smbios is None else smbios,
-        regions=snapshot.runtime_regions,
     )
+    return Image(tables, snapshot.runtime_regions)
 
 
 def physical_runtime(snapshot: Snapshot) -> int | None:
@@ -160,19 +135,16 @@ def efi_info(snapshot: Snapshot, image_address: int | None = None) -> bytes:
     Source: struct efi_info in arch/x86/include/uapi/asm/bootparam.h.
     """
     params = snapshot.boot_params
-    if params is None or params.efi_signature != SIGNATURE_64:
-        return bytes(_EFI_INFO.size)
-    memmap = 0 if image_address is None else image_address + DESCRIPTORS_OFFSET
-    return _EFI_INFO.pack(
-        params.efi_signature,
-        params.efi_systab & 0xFFFF_FFFF,
-        DESCRIPTOR_SIZE,
-        DESCRIPTOR_VERSION,
-        memmap & 0xFFFF_FFFF,
-        DESCRIPTOR_SIZE * len(snapshot.runtime_regions),
-        params.efi_systab >> 32,
-        memmap >> 32,
-    )
+    if params is None or params.efi_info.signature != SIGNATURE_64:
+        return bytes(EFI_INFO.size)
+    return EfiInfo(
+        signature=SIGNATURE_64,
+        systab=params.efi_info.systab,
+        memdesc_size=DESCRIPTOR_SIZE,
+        memdesc_version=DESCRIPTOR_VERSION,
+        memmap=0 if image_address is None else image_address + DESCRIPTORS_OFFSET,
+        memmap_size=DESCRIPTOR_SIZE * len(snapshot.runtime_regions),
+    ).pack()
 
 
 def acpi_rsdp(snapshot: Snapshot) -> int:
@@ -184,71 +156,3 @@ def acpi_rsdp(snapshot: Snapshot) -> int:
         return snapshot.boot_params.acpi_rsdp
     tables = dict(snapshot.efi.systab) if snapshot.efi else {}
     return tables.get("ACPI20") or tables.get("ACPI") or 0
-
-
-@dataclass(frozen=True, slots=True)
-class ExcludedRange:
-    """Memory in which a loader must place nothing; `end` is inclusive."""
-
-    start: int
-    end: int
-    why: str
-
-
-def excluded_ranges(snapshot: Snapshot) -> tuple[ExcludedRange, ...]:
-    """Every region of the image, ascending.
-
-    The memory map calls the boot-services ones System RAM though they hold firmware tables
-    (ESRT, BGRT, MOK variables, memory attributes) that the next kernel looks up.
-    """
-    return tuple(
-        ExcludedRange(region.phys_addr, region.phys_end, f"EFI runtime: {type_name(region.type)}")
-        for region in snapshot.runtime_regions
-    )
-
-
-def place(data: bytes, snapshot: Snapshot, address: int, next_node: int) -> tuple[bytes, bytes]:
-    """Link an image for a physical address: (image with `next` set, boot_params.efi_info).
-
-    Raises PlacementError where the address is unaligned, wraps, is not all System RAM, or
-    touches an excluded range, and where `next_node` would tie the list into a loop.
-    """
-    wanted = Interval(address, address + len(data) - 1)
-    if address % IMAGE_ALIGNMENT:
-        raise PlacementError(f"address {address:#x} is not aligned to {IMAGE_ALIGNMENT} bytes")
-    if wanted.end >= 1 << 64:
-        raise PlacementError(f"an image of {len(data)} bytes at {address:#x} wraps around 2^64")
-    descriptors = (address + DESCRIPTORS_OFFSET) % PAGE_SIZE + len(data) - DESCRIPTORS_OFFSET
-    if descriptors > _EARLY_WINDOW:
-        raise PlacementError(
-            f"at {address:#x} the descriptors span more than the 64 pages that the next kernel "
-            "maps early; try a page-aligned address"
-        )
-    if wanted.start < PAGE_SIZE:
-        raise PlacementError(
-            f"address {address:#x} lies in page 0, which the next kernel does not keep"
-        )
-    _require_ram(snapshot.memory_map, wanted)
-    for excluded in excluded_ranges(snapshot):
-        if excluded.start <= wanted.end and wanted.start <= excluded.end:
-            raise PlacementError(
-                f"{wanted.start:#x}-{wanted.end:#x} touches the excluded range "
-                f"{excluded.start:#x}-{excluded.end:#x} ({excluded.why})"
-            )
-    if wanted.start <= next_node <= wanted.end:
-        raise PlacementError(f"next {next_node:#x} points into the image itself")
-    return struct.pack("<Q", next_node) + data[8:], efi_info(snapshot, address)
-
-
-def _require_ram(memory_map: tuple[MemoryRange, ...] | None, wanted: Interval) -> None:
-    if memory_map is None:
-        raise PlacementError("the kernel shows no memory map to tell System RAM by")
-    united = intervals.union(Interval(r.start, r.end) for r in memory_map if r.is_ram)
-    others = [r for r in memory_map if not r.is_ram]
-    taken = intervals.touching(others, wanted, lambda r: Interval(r.start, r.end))
-    if taken:
-        raise PlacementError(
-            f"{wanted.start:#x}-{wanted.end:#x} is not System RAM but {taken[0].type}"
-        )
-    if not intervals.covers(united, wanted):
-        raise PlacementError(f"{wanted.start:#x}-{wanted.end:#x} is not System RAM throughout")

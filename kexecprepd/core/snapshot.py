@@ -7,7 +7,9 @@ Addresses and sizes are in bytes, physical unless a name says `virt`; all are un
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
+from ..abi.bootparam import BootParams, E820Entry
 from ..abi.efi import PAGE_SHIFT, RUNTIME, MemoryType
+from ..abi.setup_data import SETUP_EFI, EfiSetupData
 
 SYSTEM_RAM = "system ram"
 """The memory map's type of ordinary memory, as `MemoryRange.kind` has it."""
@@ -103,41 +105,15 @@ class MemoryBlocks:
 
 
 @dataclass(frozen=True, slots=True)
-class E820Entry:
-    """One entry of the memory map that this kernel was booted with; `size` in bytes.
-
-    Source: struct boot_e820_entry in arch/x86/include/uapi/asm/setup_data.h.
-    """
-
-    start: int
-    size: int
-    type: int
-
-
-@dataclass(frozen=True, slots=True)
-class BootParams:
-    """What struct boot_params told this kernel of EFI, ACPI and Secure Boot.
-
-    Source: arch/x86/include/uapi/asm/bootparam.h (efi_info at 0x1c0).
-    """
-
-    efi_signature: bytes
-    efi_systab: int
-    efi_memdesc_size: int
-    efi_memdesc_version: int
-    efi_memmap_size: int
-    acpi_rsdp: int
-    secure_boot: int
-    type_of_loader: int
-    e820: tuple[E820Entry, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class SetupData:
-    """One node of the setup_data list that this kernel was handed, without its 16-byte header."""
+    """One node of the setup_data list that this kernel was handed.
+
+    `content` is what it says of EFI or of the memory map; None for a node of another type, and
+    for a SETUP_EFI node that is too short.
+    """
 
     type: int
-    payload: bytes
+    content: EfiSetupData | tuple[E820Entry, ...] | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -171,6 +147,25 @@ class Snapshot:
         regions = [region for region in self.runtime_map or () if region.is_runtime]
         regions.sort(key=lambda region: (region.phys_addr, region.number))
         object.__setattr__(self, "runtime_regions", tuple(_rejoined(regions)))
+
+    @property
+    def e820_at_boot(self) -> tuple[E820Entry, ...]:
+        """The memory map that this kernel was booted with; empty where it does not show it."""
+        if self.boot_params is None or not self.boot_params.e820:
+            return ()
+        extensions = (node.content for node in self.setup_data if isinstance(node.content, tuple))
+        return (*self.boot_params.e820, *(entry for each in extensions for entry in each))
+
+    @property
+    def handed_efi(self) -> tuple[EfiSetupData | None, ...]:
+        """What the loader of a kexec'd kernel told it of EFI, for each SETUP_EFI node; None for a
+        node that is damaged.
+        """
+        return tuple(
+            node.content if isinstance(node.content, EfiSetupData) else None
+            for node in self.setup_data
+            if node.type == SETUP_EFI
+        )
 
 
 def _rejoined(regions: Iterable[RuntimeRegion]) -> list[RuntimeRegion]:

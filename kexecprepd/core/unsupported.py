@@ -1,13 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Tells the systems that have nothing to hand over, each in its own words."""
 
+from ..abi.bootparam import SIGNATURE_64, SIGNATURE_XEN
 from ..abi.efi import DESCRIPTOR_VERSION, KERNEL_HALF, VA_END, VA_START
 from .finding import Finding, Severity
-from .image import SIGNATURE_64
 from .snapshot import KernelTraits, Snapshot
-
-SIGNATURE_XEN = b"Xen\0"
-"""boot_params.efi_info.efi_loader_signature where Xen stands between kernel and firmware."""
 
 
 def unsupported(snapshot: Snapshot) -> Finding | None:
@@ -15,7 +12,7 @@ def unsupported(snapshot: Snapshot) -> Finding | None:
 
     The finding has severity info: nothing is wrong, there is just nothing to be done.
     """
-    signature = snapshot.boot_params.efi_signature if snapshot.boot_params else b""
+    signature = snapshot.boot_params.efi_info.signature if snapshot.boot_params else b""
     under_xen = snapshot.kernel.hypervisor == "xen"
     if signature == SIGNATURE_XEN or (
         under_xen and snapshot.efi is not None and snapshot.runtime_map is None
@@ -54,11 +51,15 @@ def unsupported(snapshot: Snapshot) -> Finding | None:
             "Boot without efi=old_map.",
         )
     params = snapshot.boot_params
-    if params and signature == SIGNATURE_64 and params.efi_memdesc_version != DESCRIPTOR_VERSION:
+    if (
+        params
+        and signature == SIGNATURE_64
+        and params.efi_info.memdesc_version != DESCRIPTOR_VERSION
+    ):
         return _finding(
             "descriptor-version",
             f"The firmware's memory descriptors have version "
-            f"{params.efi_memdesc_version}; Linux knows version 1 alone.",
+            f"{params.efi_info.memdesc_version}; Linux knows version 1 alone.",
             "Report this to the machine's vendor.",
         )
     return None

@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..abi.bootparam import SIZE
 from ..core.finding import State
-from ..core.image import ExcludedRange, PlacementError, acpi_rsdp, excluded_ranges, place
+from ..core.image import acpi_rsdp
+from ..core.placement import ExcludedRange, PlacementError, excluded_ranges, place
 from ..core.snapshot import MemoryRange
-from ..loader import boot_params
 from ..loader.errors import LoadError
 from ..loader.memory import usable
 from ..loader.plan import Handed, Machine
@@ -154,7 +155,7 @@ def _boot_params(root: Path) -> bytes:
     """struct boot_params as the running kernel was handed it."""
     try:
         with Tree.open(root / "sys") as tree:
-            return tree.bytes("kernel/boot_params/data", boot_params.SIZE)
+            return tree.bytes("kernel/boot_params/data", SIZE)
     except ReadError as error:
         denied = isinstance(error.__cause__, PermissionError)
         code = Exit.DENIED if denied else Exit.FAILED

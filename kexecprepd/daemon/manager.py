@@ -15,7 +15,7 @@ from gi.repository import GLib
 from .. import __version__
 from ..core.finding import Severity, State
 from ..core.generation import Handover
-from ..core.image import PlacementError, excluded_ranges, place
+from ..core.placement import PlacementError, excluded_ranges, place
 from ..core.snapshot import Snapshot
 from ..reading.tree import UnstableError
 from ..wire.bus import Reply, signal

@@ -1,41 +1,30 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Fills in what the next kernel reads first: struct boot_params, its command line, setup_data.
+"""Fills in what the next kernel reads first: struct boot_params, and its command line.
 
-Sources: arch/x86/include/uapi/asm/bootparam.h (offsets), Documentation/arch/x86/boot.rst and
-zero-page.rst, arch/x86/kernel/kexec-bzimage64.c (what a second kernel inherits). Little-endian.
+Sources: Documentation/arch/x86/boot.rst and zero-page.rst, arch/x86/kernel/kexec-bzimage64.c (what
+a second kernel inherits).
 """
 
-import struct
 from dataclasses import dataclass
 
-from ..core.snapshot import E820Entry
+from ..abi import bootparam
+from ..abi.bootparam import E820Entry
 from . import e820
-from .bzimage import HEADER_START, BzImage
+from .bzimage import BzImage
 from .errors import LoadError
 
-SIZE = 4096
-"""Bytes of struct boot_params."""
-
-SETUP_RNG_SEED = 9
-"""setup_data type of the node that carries random bytes."""
-
-TYPE_OF_LOADER = 0xD0
+TYPE_OF_LOADER = bootparam.LOADER_KEXEC << 4
 """boot_params.hdr.type_of_loader of a kernel that was started by kexec."""
 
-# What the running kernel was told of the screen, and of disks by a BIOS, and on what kind of PC
-# it runs: (offset, size).
 _INHERITED = (
-    (0x000, 64),  # screen_info
-    (0x140, 128),  # edid_info
-    (0x1E9, 2),  # eddbuf_entries, edd_mbr_sig_buf_entries
-    (0x23C, 4),  # hdr.hardware_subarch
-    (0x290, 64),  # edd_mbr_sig_buffer
-    (0xD00, 492),  # eddbuf
+    bootparam.SCREEN_INFO,
+    bootparam.EDID_INFO,
+    bootparam.EDD_COUNTS,
+    bootparam.HARDWARE_SUBARCH,
+    bootparam.EDD_MBR_SIG_BUFFER,
+    bootparam.EDDBUF,
 )
-_NODE = struct.Struct("<QII")
-
-NODE_HEADER = _NODE.size
-"""Bytes of a struct setup_data before its payload: 16."""
+"""What the running kernel was told of the screen, of disks by a BIOS, and of the kind of PC."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,36 +50,27 @@ def compose(kernel: BzImage, running: bytes, told: Told) -> bytes:
 
     Raises LoadError where those are not whole.
     """
-    if len(running) != SIZE:
+    if len(running) != bootparam.SIZE:
         raise LoadError(
-            f"The running kernel's boot_params have {len(running)} bytes, not {SIZE}.",
+            f"The running kernel's boot_params have {len(running)} bytes, not {bootparam.SIZE}.",
             "Report this with the kernel's version: /sys/kernel/boot_params/data is wrong.",
         )
-    params = bytearray(SIZE)
-    params[HEADER_START : HEADER_START + len(kernel.setup_header)] = kernel.setup_header
-    for offset, size in _INHERITED:
-        params[offset : offset + size] = running[offset : offset + size]
-
-    def put(offset: int, layout: str, *values: int) -> None:
-        struct.pack_into(layout, params, offset, *values)
-
-    def put_halves(low: int, high: int, value: int) -> None:
-        put(low, "<I", value & 0xFFFF_FFFF)
-        put(high, "<I", value >> 32)
-
-    put(0x070, "<Q", told.acpi_rsdp)
-    params[0x1C0:0x1E0] = told.efi_info
-    listed = e820.table(told.e820)
-    put(0x1E8, "<B", min(len(told.e820), e820.TABLE_MAX))
-    params[0x2D0 : 0x2D0 + len(listed)] = listed
-    put(0x1EC, "<B", told.secure_boot)
-    put(0x1EF, "<B", 0)  # sentinel: whoever sets it asks for all of this to be cleared
-    put(0x210, "<B", TYPE_OF_LOADER)
-    put_halves(0x218, 0x0C0, told.initrd_address)
-    put_halves(0x21C, 0x0C4, told.initrd_size)
-    put_halves(0x228, 0x0C8, told.cmdline_address)
-    put(0x250, "<Q", told.setup_data)
-    assert len(params) == SIZE
+    params = bytearray(bootparam.SIZE)
+    header_end = bootparam.HEADER_START + len(kernel.setup_header)
+    params[bootparam.HEADER_START : header_end] = kernel.setup_header
+    for area in _INHERITED:
+        area.put(params, area.get(running))
+    bootparam.ACPI_RSDP_ADDR.put(params, told.acpi_rsdp)
+    bootparam.EFI_INFO.put(params, told.efi_info)
+    bootparam.E820_ENTRIES.put(params, min(len(told.e820), bootparam.E820_MAX_ENTRIES))
+    bootparam.E820_TABLE.put(params, e820.table(told.e820))
+    bootparam.SECURE_BOOT.put(params, told.secure_boot)
+    bootparam.SENTINEL.put(params, 0)
+    bootparam.TYPE_OF_LOADER.put(params, TYPE_OF_LOADER)
+    bootparam.RAMDISK_IMAGE.put(params, told.initrd_address)
+    bootparam.RAMDISK_SIZE.put(params, told.initrd_size)
+    bootparam.CMD_LINE_PTR.put(params, told.cmdline_address)
+    bootparam.SETUP_DATA.put(params, told.setup_data)
     return bytes(params)
 
 
@@ -109,8 +89,3 @@ def command_line(kernel: BzImage, text: str) -> bytes:
             "Shorten it.",
         )
     return encoded + b"\0"
-
-
-def node(next_node: int, kind: int, payload: bytes) -> bytes:
-    """A struct setup_data: `next_node` is the physical address of the following one, or 0."""
-    return _NODE.pack(next_node, kind, len(payload)) + payload

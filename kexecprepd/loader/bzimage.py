@@ -5,19 +5,11 @@ Source: Documentation/arch/x86/boot.rst; the checks are those of arch/x86/kernel
 (bzImage64_probe) and of whatever else in the header could mislead a loader. Little-endian.
 """
 
-import struct
 from dataclasses import dataclass
 
+from ..abi import bootparam
 from ..abi.efi import PAGE_SIZE
 from .errors import LoadError
-
-XLF_KERNEL_64 = 1 << 0
-XLF_CAN_BE_LOADED_ABOVE_4G = 1 << 1
-XLF_EFI_KEXEC = 1 << 4
-XLF_5LEVEL = 1 << 5
-
-HEADER_START = 0x1F1
-"""Where struct setup_header begins, in a bzImage as in struct boot_params."""
 
 ENTRY_64 = 0x200
 """The 64-bit entry point's distance from where the protected-mode part lies."""
@@ -27,7 +19,6 @@ _BOOT_FLAG = 0xAA55
 _OLDEST = 0x020C  # 2.12, the first with xloadflags: Linux 3.8
 _LOADED_HIGH = 1 << 0
 _SHORT_JUMP = 0xEB
-_INIT_SIZE_END = 0x264
 _REACH = 0x202 + 0x7F  # of the jump across the header, whose operand is the header's length
 _HINT = "Give the bzImage of a 64-bit x86 kernel, as distributions install it: /boot/vmlinuz-..."
 _DAMAGED = "The file is damaged: install the kernel again, or copy it again."
@@ -52,8 +43,9 @@ _MAGICS = (
 class BzImage:
     """A kernel as the boot protocol has it; sizes in bytes, addresses physical.
 
-    `setup_header` begins at HEADER_START. `protected_mode` is the rest of the file: it goes to
-    memory as it is, and needs `init_size` bytes there. `cmdline_size` is without the final NUL.
+    `setup_header` begins at bootparam.HEADER_START. `protected_mode` is the rest of the file: it
+    goes to memory as it is, and needs `init_size` bytes there. `cmdline_size` is without the final
+    NUL.
     `version_string` is None where the image names no version, or none that can be printed.
     """
 
@@ -71,24 +63,27 @@ class BzImage:
     @property
     def takes_efi(self) -> bool:
         """Whether it takes EFI over from the kernel that starts it (XLF_EFI_KEXEC)."""
-        return bool(self.xloadflags & XLF_EFI_KEXEC)
+        return bool(self.xloadflags & bootparam.XLF_EFI_KEXEC)
 
     @property
     def five_level(self) -> bool:
         """Whether it may be entered with 5-level paging on (XLF_5LEVEL)."""
-        return bool(self.xloadflags & XLF_5LEVEL)
+        return bool(self.xloadflags & bootparam.XLF_5LEVEL)
 
 
 def parse(data: bytes, name: str) -> BzImage:
     """Take apart the content of the file `name`. Raises LoadError, which says what is wrong."""
     header = _setup_header(data, name)
-    version, loadflags = _u16(data, 0x206), data[0x211]
+    version, loadflags = bootparam.VERSION.get(data), bootparam.LOADFLAGS.get(data)
     if not loadflags & _LOADED_HIGH:
         raise LoadError(f"{name} is a zImage: loadflags are {loadflags:#x}.", _HINT)
-    xloadflags = _u16(data, 0x236)
+    xloadflags = bootparam.XLOADFLAGS.get(data)
     for flag, meaning in (
-        (XLF_KERNEL_64, "has no 64-bit entry: XLF_KERNEL_64"),
-        (XLF_CAN_BE_LOADED_ABOVE_4G, "cannot be loaded above 4 GiB: XLF_CAN_BE_LOADED_ABOVE_4G"),
+        (bootparam.XLF_KERNEL_64, "has no 64-bit entry: XLF_KERNEL_64"),
+        (
+            bootparam.XLF_CAN_BE_LOADED_ABOVE_4G,
+            "cannot be loaded above 4 GiB: XLF_CAN_BE_LOADED_ABOVE_4G",
+        ),
     ):
         if not xloadflags & flag:
             sentence = f"{name} {meaning} is not in its xloadflags, {xloadflags:#x}."
@@ -99,11 +94,11 @@ def parse(data: bytes, name: str) -> BzImage:
         protected_mode=protected_mode,
         version=version,
         xloadflags=xloadflags,
-        kernel_alignment=_u32(data, 0x230),
-        relocatable=data[0x234] != 0,
-        pref_address=struct.unpack_from("<Q", data, 0x258)[0],
-        init_size=_u32(data, 0x260),
-        cmdline_size=_u32(data, 0x238),
+        kernel_alignment=bootparam.KERNEL_ALIGNMENT.get(data),
+        relocatable=bootparam.RELOCATABLE_KERNEL.get(data) != 0,
+        pref_address=bootparam.PREF_ADDRESS.get(data),
+        init_size=bootparam.INIT_SIZE.get(data),
+        cmdline_size=bootparam.CMDLINE_SIZE.get(data),
         version_string=_version_string(data),
     )
     _require_sense(kernel, name)
@@ -112,28 +107,29 @@ def parse(data: bytes, name: str) -> BzImage:
 
 def _setup_header(data: bytes, name: str) -> bytes:
     """The header, by the length that it gives itself; its magic numbers and version are right."""
-    if data[0x202:0x206] != b"HdrS":
+    if bootparam.HEADER_MAGIC.get(data) != bootparam.MAGIC:
         raise LoadError(f"{name} is not a bzImage: {_likeness(data)}.", _HINT)
-    if len(data) < _INIT_SIZE_END:
+    if len(data) < bootparam.INIT_SIZE_END:
         raise LoadError(f"{name} is truncated: it ends in its header.", _DAMAGED)
-    if (flag := _u16(data, 0x1FE)) != _BOOT_FLAG:
+    if (flag := bootparam.BOOT_FLAG.get(data)) != _BOOT_FLAG:
         raise LoadError(f"{name} has {flag:#06x} for its boot_flag, not 0xaa55.", _DAMAGED)
-    if (version := _u16(data, 0x206)) < _OLDEST:
+    if (version := bootparam.VERSION.get(data)) < _OLDEST:
         sentence = f"{name} has boot protocol {_dotted(version)}, and 2.12 is needed."
         raise LoadError(sentence, "Give a kernel that is not older than Linux 3.8.")
-    end = 0x202 + data[0x201]
-    if data[0x200] != _SHORT_JUMP or not _INIT_SIZE_END <= end <= _REACH:
+    end = bootparam.HEADER_MAGIC.offset + bootparam.JUMP_DISTANCE.get(data)
+    jump = bootparam.JUMP.get(data)
+    if jump != _SHORT_JUMP or not bootparam.INIT_SIZE_END <= end <= _REACH:
         sentence = (
-            f"{name} says that its header ends at {end:#x}, after a jump {data[0x200]:#04x}: "
-            f"that is not within {_INIT_SIZE_END:#x} to {_REACH:#x}, or no jump."
+            f"{name} says that its header ends at {end:#x}, after a jump {jump:#04x}: "
+            f"that is not within {bootparam.INIT_SIZE_END:#x} to {_REACH:#x}, or no jump."
         )
         raise LoadError(sentence, _DAMAGED)
-    return data[HEADER_START:end]
+    return data[bootparam.HEADER_START : end]
 
 
 def _protected_mode(data: bytes, name: str) -> bytes:
     """What follows the real-mode part, all of it there."""
-    sectors = data[HEADER_START] or 4
+    sectors = bootparam.SETUP_SECTS.get(data) or 4
     setup_size = (sectors + 1) * _SECTOR
     rest = len(data) - setup_size
     if rest <= ENTRY_64:
@@ -142,7 +138,7 @@ def _protected_mode(data: bytes, name: str) -> bytes:
             "that leaves no protected-mode part with a 64-bit entry."
         )
         raise LoadError(sentence, _DAMAGED)
-    if rest < (told := _u32(data, 0x1F4) * 16):
+    if rest < (told := bootparam.SYSSIZE.get(data) * 16):
         sentence = f"{name} is truncated: by syssize, {told - rest} bytes are missing."
         raise LoadError(sentence, _DAMAGED)
     return data[setup_size:]
@@ -188,8 +184,8 @@ def _likeness(data: bytes) -> str:
 
 
 def _version_string(data: bytes) -> str | None:
-    pointer = _u16(data, 0x20E)
-    setup = data[: ((data[HEADER_START] or 4) + 1) * _SECTOR]
+    pointer = bootparam.KERNEL_VERSION.get(data)
+    setup = data[: ((bootparam.SETUP_SECTS.get(data) or 4) + 1) * _SECTOR]
     text, end, _ = setup[pointer + 0x200 :].partition(b"\0")
     if pointer == 0 or not text or not end:
         return None
@@ -199,11 +195,3 @@ def _version_string(data: bytes) -> str | None:
 
 def _dotted(version: int) -> str:
     return f"{version >> 8}.{version & 0xFF:02}"
-
-
-def _u16(data: bytes, offset: int) -> int:
-    return int.from_bytes(data[offset : offset + 2], "little")
-
-
-def _u32(data: bytes, offset: int) -> int:
-    return int.from_bytes(data[offset : offset + 4], "little")

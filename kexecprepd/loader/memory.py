@@ -5,8 +5,8 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..abi.efi import PAGE_SIZE
-from ..core.image import ExcludedRange
 from ..core.intervals import Interval, outside, touching, union
+from ..core.placement import ExcludedRange
 from ..core.snapshot import MemoryRange
 from ..reading.iomem import Resource
 

@@ -6,15 +6,24 @@ The setup_data list begins with the image, which leads to the RNG seed, and that
 the memory map where boot_params cannot hold all of it.
 """
 
-import struct
 from dataclasses import dataclass
 
+from ..abi.bootparam import EFI_INFO, SIGNATURE_64, SIZE, unpack_efi_info
 from ..abi.efi import DESCRIPTOR_VERSION, PAGE_SIZE
-from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, SIGNATURE_64
+from ..abi.setup_data import (
+    EFI_SETUP_DATA_SIZE,
+    HEADER_SIZE,
+    SETUP_E820_EXT,
+    SETUP_EFI,
+    SETUP_RNG_SEED,
+    Header,
+    pack_node,
+    unpack_header,
+)
+from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET
 from ..core.snapshot import MemoryRange
-from ..reading.sysfs import SETUP_E820_EXT, SETUP_EFI
 from . import boot_params, e820
-from .boot_params import SETUP_RNG_SEED, Told
+from .boot_params import Told
 from .bzimage import ENTRY_64, BzImage
 from .errors import LoadError
 from .layout import Placement, Request, lay_out
@@ -42,8 +51,6 @@ SEGMENT_MAX = 16
 _TRAILER = b"TRAILER!!!\0"
 EMPTY_ARCHIVE = b"070701" + b"%08X" * 13 % (0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, len(_TRAILER), 0)
 EMPTY_ARCHIVE += _TRAILER + bytes(-(len(EMPTY_ARCHIVE) + len(_TRAILER)) % 4)
-
-_EFI_INFO = struct.Struct("<4s7I")  # boot_params.efi_info
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,11 +151,11 @@ def draft(
     sizes = {
         INITRD: len(initrd or b""),
         IMAGE: image_size,
-        BOOT_PARAMS: boot_params.SIZE,
+        BOOT_PARAMS: SIZE,
         CMDLINE: len(line),
         STUB: STUB_SIZE,
-        SEED: boot_params.NODE_HEADER + SEED_SIZE,
-        E820_EXT: boot_params.NODE_HEADER + len(extension) if extension else 0,
+        SEED: HEADER_SIZE + SEED_SIZE,
+        E820_EXT: HEADER_SIZE + len(extension) if extension else 0,
     }
     requests = [
         Request(
@@ -197,7 +204,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
         initrd_address=addresses.get(INITRD, 0),
         initrd_size=len(draft.initrd or b""),
         setup_data=draft.next_node if draft.image_address is None else draft.image_address,
-        efi_info=bytes(_EFI_INFO.size) if handed is None else handed.efi_info,
+        efi_info=bytes(EFI_INFO.size) if handed is None else handed.efi_info,
         acpi_rsdp=machine.acpi_rsdp,
         secure_boot=machine.secure_boot,
         e820=listed,
@@ -210,8 +217,8 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
         BOOT_PARAMS: boot_params.compose(kernel, machine.boot_params, told),
         CMDLINE: draft.cmdline,
         STUB: stub(addresses[STUB], entry, addresses[BOOT_PARAMS]),
-        SEED: boot_params.node(addresses.get(E820_EXT, 0), SETUP_RNG_SEED, seed),
-        E820_EXT: boot_params.node(0, SETUP_E820_EXT, extension or b""),
+        SEED: pack_node(addresses.get(E820_EXT, 0), SETUP_RNG_SEED, seed),
+        E820_EXT: pack_node(0, SETUP_E820_EXT, extension or b""),
     }
     segments = (
         Segment(each.name, each.address, each.size, content[each.name]) for each in draft.placements
@@ -244,13 +251,13 @@ def _require_limits(placements: tuple[Placement, ...], usable: Usable) -> None:
 
 def _is_linked(draft: Draft, image_address: int, handed: Handed) -> bool:
     """Whether the image leads on to the draft's next node, and efi_info to the image."""
-    if len(handed.efi_info) != _EFI_INFO.size:
+    if len(handed.image) != draft.image_size or len(handed.efi_info) != EFI_INFO.size:
         return False
-    signature, _, size, version, low, length, _, high = _EFI_INFO.unpack(handed.efi_info)
+    told = unpack_efi_info(handed.efi_info)
     return (
-        len(handed.image) == draft.image_size
-        and handed.image[:12] == struct.pack("<QI", draft.next_node, SETUP_EFI)
-        and (signature, size, version) == (SIGNATURE_64, DESCRIPTOR_SIZE, DESCRIPTOR_VERSION)
-        and high << 32 | low == image_address + DESCRIPTORS_OFFSET
-        and length == draft.image_size - DESCRIPTORS_OFFSET
+        unpack_header(handed.image) == Header(draft.next_node, SETUP_EFI, EFI_SETUP_DATA_SIZE)
+        and (told.signature, told.memdesc_size) == (SIGNATURE_64, DESCRIPTOR_SIZE)
+        and told.memdesc_version == DESCRIPTOR_VERSION
+        and told.memmap == image_address + DESCRIPTORS_OFFSET
+        and told.memmap_size == draft.image_size - DESCRIPTORS_OFFSET
     )

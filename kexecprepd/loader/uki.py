@@ -9,13 +9,13 @@ import struct
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
+from ..abi import bootparam
 from ..core.intervals import Interval, overlapping_pairs
 from .errors import LoadError
 from .files import join
 
 _MACHINE_X64 = 0x8664
 _FOREIGN_MAGICS = (b"ARM\x64", b"RSC\x05")  # at 0x38: PE files as well, but kernels in themselves
-_BZIMAGE_MAGIC = b"HdrS"  # at 0x202
 _TAKEN = (".linux", ".initrd", ".ucode", ".cmdline")
 _HINT = "Give a unified kernel image as ukify makes it, or its kernel and initrd one by one."
 _DAMAGED = "The file is damaged: build the image again, or copy it again."
@@ -48,7 +48,7 @@ def is_pe(data: bytes) -> bool:
     """Whether this is an EFI program, other than a kernel that has an EFI stub built in."""
     if data[:2] != b"MZ" or len(data) < 0x40:
         return False
-    if data[0x202:0x206] == _BZIMAGE_MAGIC or data[0x38:0x3C] in _FOREIGN_MAGICS:
+    if bootparam.HEADER_MAGIC.get(data) == bootparam.MAGIC or data[0x38:0x3C] in _FOREIGN_MAGICS:
         return False
     at = struct.unpack_from("<I", data, 0x3C)[0]
     return data[at : at + 4] == b"PE\0\0"

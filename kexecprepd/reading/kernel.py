@@ -10,15 +10,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from .sysfs import SETUP_EFI, read_boot_params, read_setup_data, read_systab
+from ..abi.bootparam import LOADER_KEXEC, SECURE_BOOT_MODES
+from ..abi.setup_data import SETUP_EFI
+from .sysfs import read_boot_params, read_setup_data, read_systab
 from .tree import ReadError, Tree
 
 T = TypeVar("T")
 
-LOADER_KEXEC = 0xD
-"""boot_params.type_of_loader >> 4 of a kernel that was started by kexec."""
-
-_SECURE_BOOT = {0: "unset", 1: "unknown", 2: "disabled", 3: "enabled"}
 _LOCKDOWN = re.compile(r"\[([a-z]+)\]")
 
 
@@ -64,13 +62,13 @@ def read_system(root: Path) -> System:
         load_limit_reboot=_number(root / "proc/sys/kernel/kexec_load_limit_reboot"),
         load_limit_panic=_number(root / "proc/sys/kernel/kexec_load_limit_panic"),
         lockdown=lockdown[1] if lockdown else None,
-        secure_boot=_SECURE_BOOT.get(params.secure_boot) if params else None,
+        secure_boot=SECURE_BOOT_MODES.get(params.secure_boot) if params else None,
         five_level_paging=None if cpuinfo is None else bool(re.search(r"\bla57\b", cpuinfo)),
         started_by_kexec=params.type_of_loader >> 4 == LOADER_KEXEC if params else None,
         handed_efi=handed_efi,
         handed_regions=(
-            params.efi_memmap_size // params.efi_memdesc_size
-            if params and params.efi_memdesc_size and handed_efi
+            params.efi_info.memmap_size // params.efi_info.memdesc_size
+            if params and params.efi_info.memdesc_size and handed_efi
             else None
         ),
         acpi_rsdp=(

@@ -7,12 +7,19 @@ drivers/firmware/memmap.c and arch/x86/kernel/ksysfs.c.
 
 import os
 import re
-import struct
 from pathlib import Path
 
+from ..abi import bootparam
+from ..abi.bootparam import BootParams, E820Entry, unpack_e820
+from ..abi.efi import U32, U64
+from ..abi.setup_data import (
+    EFI_SETUP_DATA_SIZE,
+    SETUP_E820_EXT,
+    SETUP_EFI,
+    EfiSetupData,
+    unpack_efi_setup_data,
+)
 from ..core.snapshot import (
-    BootParams,
-    E820Entry,
     EfiTables,
     KernelTraits,
     MemoryBlocks,
@@ -22,23 +29,14 @@ from ..core.snapshot import (
     Snapshot,
 )
 from . import proc
-from .tree import U32, U64, ReadError, Tree, UnstableError, words_of
+from .tree import ReadError, Tree, UnstableError, words_of
 
 MAX_PASSES = 10
 """How often sysfs is read at most before a reading is given up as unstable."""
 
-SETUP_E820_EXT = 1
-"""setup_data type of the node that carries the memory map's entries from the 129th on."""
-
-SETUP_EFI = 4
-"""setup_data type of the node that carries struct efi_setup_data."""
-
 _MAX_PAYLOAD = 1 << 20
 """Far above any payload that is read here, far below what could hurt."""
 
-_BOOT_PARAMS_SIZE = 4096
-_E820 = struct.Struct("<QQI")
-_E820_MAX = 128  # more go into a setup_data node of type SETUP_E820_EXT
 _SYSTAB_LINE = re.compile(r"([A-Z][A-Z0-9]*)=(0x(?:0|[1-9a-f][0-9a-f]*))\n")
 _TYPE = re.compile(r"[ -~]{1,64}\n")
 
@@ -192,30 +190,10 @@ def read_boot_params(tree: Tree, *, required: bool = False) -> BootParams | None
     top = "kernel/boot_params"
     if not required and not tree.is_directory(top):
         return None
-    data = tree.bytes(f"{top}/data", _BOOT_PARAMS_SIZE)
-    if len(data) != _BOOT_PARAMS_SIZE:
-        raise tree.malformed(f"{top}/data", f"{_BOOT_PARAMS_SIZE} bytes")
-    # struct efi_info, arch/x86/include/uapi/asm/bootparam.h
-    signature, systab, desc_size, desc_version, _, map_size, systab_hi, _ = struct.unpack_from(
-        "<4s7I", data, 0x1C0
-    )
-    return BootParams(
-        efi_signature=signature,
-        efi_systab=systab_hi << 32 | systab,
-        efi_memdesc_size=desc_size,
-        efi_memdesc_version=desc_version,
-        efi_memmap_size=map_size,
-        acpi_rsdp=struct.unpack_from("<Q", data, 0x70)[0],
-        secure_boot=data[0x1EC],
-        type_of_loader=data[0x210],
-        e820=parse_e820(data[0x2D0 : 0x2D0 + min(data[0x1E8], _E820_MAX) * _E820.size]),
-    )
-
-
-def parse_e820(table: bytes) -> tuple[E820Entry, ...]:
-    """The entries of a table of struct boot_e820_entry; a piece at its end is left out."""
-    table = table[: len(table) - len(table) % _E820.size]
-    return tuple(E820Entry(*values) for values in _E820.iter_unpack(table))
+    data = tree.bytes(f"{top}/data", bootparam.SIZE)
+    if len(data) != bootparam.SIZE:
+        raise tree.malformed(f"{top}/data", f"{bootparam.SIZE} bytes")
+    return bootparam.unpack(data)
 
 
 def read_setup_data(tree: Tree) -> tuple[SetupData, ...]:
@@ -226,10 +204,17 @@ def read_setup_data(tree: Tree) -> tuple[SetupData, ...]:
         kind = tree.hex(f"{top}/{number}/type", U32)
         # Other nodes are not ours, and can be large (IMA's list) or secret (the RNG seed).
         wanted = kind in (SETUP_EFI, SETUP_E820_EXT)
-        nodes.append(
-            SetupData(kind, tree.bytes(f"{top}/{number}/data", _MAX_PAYLOAD) if wanted else b"")
-        )
+        payload = tree.bytes(f"{top}/{number}/data", _MAX_PAYLOAD) if wanted else b""
+        nodes.append(SetupData(kind, _content(kind, payload)))
     return tuple(nodes)
+
+
+def _content(kind: int, payload: bytes) -> EfiSetupData | tuple[E820Entry, ...] | None:
+    if kind == SETUP_E820_EXT:
+        return unpack_e820(payload)
+    if kind == SETUP_EFI and len(payload) >= EFI_SETUP_DATA_SIZE:
+        return unpack_efi_setup_data(payload)
+    return None
 
 
 def _read_kernel(root: Path, tree: Tree) -> KernelTraits:

@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ..abi.efi import U64
+
 MAX_TEXT = 4096
 """A sysfs attribute never exceeds a page."""
-
-U32 = (1 << 32) - 1
-U64 = (1 << 64) - 1
 
 _HEX = re.compile(r"0x(0|[1-9a-f][0-9a-f]*)\n")
 _BARE_HEX = re.compile(r"(0|[1-9a-f][0-9a-f]*)\n")

@@ -6,7 +6,8 @@ from typing import Any
 
 from ..abi.efi import DESCRIPTOR_VERSION
 from ..core.generation import Handover
-from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, acpi_rsdp, efi_info, excluded_ranges
+from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, acpi_rsdp, efi_info
+from ..core.placement import excluded_ranges
 from ..core.snapshot import Snapshot
 
 Info = Mapping[str, tuple[str, Any]]

@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+from kexecprepd.abi.bootparam import BootParams, E820Entry, EfiInfo
+from kexecprepd.abi.setup_data import EfiSetupData
 from kexecprepd.core.snapshot import (
-    BootParams,
-    E820Entry,
     EfiTables,
     KernelTraits,
     MemoryBlocks,
@@ -114,7 +114,7 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Snapshot:
     within_data = [data.phys_addr + draw(st.integers(1, PAGE // 8 - 1)) * 8 for _ in range(4)]
     vendor, services, tables, systab = within_data
     second = draw(st.booleans())
-    payload = struct.pack("<4Q64x", vendor, services, tables, draw(st.sampled_from([0, U64])))
+    handed = EfiSetupData(vendor, services, tables, draw(st.sampled_from([0, U64])))
     listed = draw(st.sampled_from([("ACPI20", "SMBIOS"), ("ACPI20", "SMBIOS3"), ("ACPI",)]))
     return Snapshot(
         efi=EfiTables(
@@ -128,11 +128,14 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Snapshot:
         memory_map=memory_map,
         memory_blocks=None,
         boot_params=BootParams(
-            efi_signature=b"EL64",
-            efi_systab=systab,
-            efi_memdesc_size=48,
-            efi_memdesc_version=1,
-            efi_memmap_size=48 * 100,
+            efi_info=EfiInfo(
+                signature=b"EL64",
+                systab=systab,
+                memdesc_size=48,
+                memdesc_version=1,
+                memmap=0,
+                memmap_size=48 * 100,
+            ),
             acpi_rsdp=0,
             secure_boot=0,
             type_of_loader=0xD0 if second else 0x21,
@@ -140,7 +143,7 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Snapshot:
                 E820Entry(r.start, r.end - r.start + 1, E820_TYPES[r.type]) for r in memory_map
             ),
         ),
-        setup_data=(SetupData(9, b""), SetupData(4, payload)) if second else (),
+        setup_data=(SetupData(9, None), SetupData(4, handed)) if second else (),
         kernel=KernelTraits("quiet", False, None),
     )
 
@@ -209,7 +212,12 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
     u32s = st.integers(0, (1 << 32) - 1)
     names = st.sampled_from(["ACPI20", "ACPI", "SMBIOS", "SMBIOS3"])
     e820 = st.builds(E820Entry, u64s(), u64s(), u32s)
-    payloads = st.binary(max_size=100) | st.just(bytes(96))
+    handed = st.builds(EfiSetupData, u64s(), u64s(), u64s(), u64s())
+    nodes = (
+        st.builds(SetupData, st.just(4), st.none() | handed)
+        | st.builds(SetupData, st.just(1), st.lists(e820, max_size=4).map(tuple))
+        | st.just(SetupData(9, None))
+    )
     return st.builds(
         Snapshot,
         efi=st.none()
@@ -232,19 +240,21 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
         boot_params=st.none()
         | st.builds(
             BootParams,
-            st.sampled_from([b"EL64", b"EL32", b"Xen\0", bytes(4)]),
-            u64s(),
-            u32s,
-            st.just(1) | u32s,
-            u32s,
+            st.builds(
+                EfiInfo,
+                st.sampled_from([b"EL64", b"EL32", b"Xen\0", bytes(4)]),
+                u64s(),
+                u32s,
+                st.just(1) | u32s,
+                u64s(),
+                u32s,
+            ),
             u64s(),
             st.integers(0, 255),
             st.integers(0, 255),
             st.lists(e820, max_size=4).map(tuple),
         ),
-        setup_data=st.lists(
-            st.builds(SetupData, st.sampled_from([1, 4, 9]), payloads), max_size=3
-        ).map(tuple),
+        setup_data=st.lists(nodes, max_size=3).map(tuple),
         kernel=st.builds(
             KernelTraits,
             st.sampled_from([None, "", "efi=debug", "mem=1G kernelcore=mirror", "efi= = =efi"]),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.core.finding import State
-from kexecprepd.core.image import ExcludedRange
+from kexecprepd.core.placement import ExcludedRange
 from kexecprepd.core.snapshot import MemoryRange
 from kexecprepd.ctl.load_source import Source, of_tree
 from kexecprepd.ctl.load_view import Report, as_json, as_table, as_text

@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from kexecprepd.core.snapshot import E820Entry
-from kexecprepd.loader.boot_params import Told, command_line, compose, node
+from kexecprepd.abi.bootparam import E820Entry
+from kexecprepd.abi.setup_data import pack_node
+from kexecprepd.loader.boot_params import Told, command_line, compose
 from kexecprepd.loader.errors import LoadError
 from tests.support.kernels import kernel
 
@@ -158,4 +159,4 @@ def test_bytes_that_are_no_text_come_through_as_they_were() -> None:
 def test_a_setup_data_node() -> None:
     expected = bytes.fromhex("0010000002000000 09000000 03000000") + b"abc"
 
-    assert node(0x2_0000_1000, 9, b"abc") == expected
+    assert pack_node(0x2_0000_1000, 9, b"abc") == expected

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.snapshot import E820Entry
+from kexecprepd.abi.bootparam import E820Entry
 from kexecprepd.loader.e820 import entries, extension, table
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.reading.sysfs import read_snapshot

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.image import ExcludedRange, excluded_ranges
+from kexecprepd.core.placement import ExcludedRange, excluded_ranges
 from kexecprepd.loader.memory import Usable, usable
 from kexecprepd.reading.iomem import parse
 from kexecprepd.reading.sysfs import read_snapshot

@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.image import compose, excluded_ranges, place
+from kexecprepd.core.image import compose
+from kexecprepd.core.placement import excluded_ranges, place
 from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.loader.bzimage import BzImage
 from kexecprepd.loader.errors import LoadError

@@ -11,9 +11,9 @@ from typing import Any
 from hypothesis import event, given, settings
 from hypothesis import strategies as st
 
-from kexecprepd.core.image import ExcludedRange, excluded_ranges
+from kexecprepd.abi.bootparam import SIZE
+from kexecprepd.core.placement import ExcludedRange, excluded_ranges
 from kexecprepd.core.snapshot import MemoryRange, Snapshot
-from kexecprepd.loader.boot_params import SIZE
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.layout import Request, lay_out
 from kexecprepd.loader.memory import usable

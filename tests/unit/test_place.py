@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.image import PlacementError, compose, place
+from kexecprepd.core.image import compose
+from kexecprepd.core.placement import PlacementError, place
 from kexecprepd.core.snapshot import MemoryRange, Snapshot
 from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (

@@ -120,10 +120,11 @@ def half_an_efi_info(draw: Draw, snapshot: Snapshot, region: RuntimeRegion) -> S
     assert snapshot.boot_params
     harm = draw(
         st.sampled_from(
-            [{"efi_signature": bytes(4)}, {"efi_signature": b"EL32"}, {"efi_systab": 0}]
+            [{"signature": bytes(4)}, {"signature": b"EL32"}, {"systab": 0}],
         )
     )
-    return replace(snapshot, boot_params=replace(snapshot.boot_params, **harm))
+    told = replace(snapshot.boot_params.efi_info, **harm)
+    return replace(snapshot, boot_params=replace(snapshot.boot_params, efi_info=told))
 
 
 REFUSED: dict[str, list[Mutation]] = {

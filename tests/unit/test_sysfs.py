@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from kexecprepd.abi.setup_data import EfiSetupData
 from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, SetupData
 from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
@@ -55,10 +56,10 @@ def test_boot_params_are_read_from_their_offsets(tmp_path: Path) -> None:
     params = read_snapshot(materialise(recordings.KEXEC_FILE, tmp_path)).boot_params
 
     assert params is not None
-    assert params.efi_signature == b"EL64"
-    assert (params.efi_systab, params.acpi_rsdp) == (0x7F5E_B018, 0x7F77_D014)
-    assert (params.efi_memdesc_size, params.efi_memdesc_version) == (0x30, 1)
-    assert (params.efi_memmap_size, params.secure_boot) == (0x120, 2)
+    assert params.efi_info.signature == b"EL64"
+    assert (params.efi_info.systab, params.acpi_rsdp) == (0x7F5E_B018, 0x7F77_D014)
+    assert (params.efi_info.memdesc_size, params.efi_info.memdesc_version) == (0x30, 1)
+    assert (params.efi_info.memmap_size, params.secure_boot) == (0x120, 2)
     assert params.type_of_loader == 0xD0
 
 
@@ -68,7 +69,7 @@ def test_the_upper_half_of_the_system_tables_address_is_read(tree: Path) -> None
     params = read_snapshot(tree).boot_params
 
     assert params is not None
-    assert params.efi_systab == 0x1234_7F5E_B018
+    assert params.efi_info.systab == 0x1234_7F5E_B018
 
 
 def test_of_setup_data_only_the_efi_node_is_opened(tmp_path: Path) -> None:
@@ -79,8 +80,9 @@ def test_of_setup_data_only_the_efi_node_is_opened(tmp_path: Path) -> None:
 
     nodes = read_snapshot(root).setup_data
 
-    assert nodes[0] == SetupData(9, b"")
-    assert (nodes[1].type, len(nodes[1].payload)) == (4, 96)
+    assert nodes[0] == SetupData(9, None)
+    assert nodes[1].type == 4
+    assert isinstance(nodes[1].content, EfiSetupData)
 
 
 def test_the_kernel_tells_its_command_line_and_that_it_is_not_realtime(tree: Path) -> None:

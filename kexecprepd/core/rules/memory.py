@@ -3,16 +3,13 @@
 
 from collections.abc import Iterator
 
-from ...reading.sysfs import SETUP_E820_EXT, parse_e820
+from ...abi.bootparam import E820_MAX_ENTRIES
 from ..finding import Severity
 from ..intervals import Interval, outside, overlapping_pairs, union, within
-from ..snapshot import E820Entry, MemoryRange, Snapshot
+from ..snapshot import MemoryRange, Snapshot
 from .coverage import column_of
 from .regions import sound
 from .rule import FIRMWARE_BUG, Hit, Rule, extent, label, numbers, span
-
-E820_MAX = 128
-"""Entries that struct boot_params holds; kexec_file_load(2) hands over no more."""
 
 _FOUR_GIB = 1 << 32
 _NAMELESS = ("unknown e820 type",)
@@ -87,8 +84,10 @@ def _too_long(snapshot: Snapshot) -> Iterator[Hit]:
     rest; loaders that pass them in a SETUP_E820_EXT node do not.
     """
     count = len(snapshot.memory_map or ())
-    if count > E820_MAX:
-        yield Hit(f"The memory map has {count} entries, more than {E820_MAX}.", {"count": count})
+    if count > E820_MAX_ENTRIES:
+        yield Hit(
+            f"The memory map has {count} entries, more than {E820_MAX_ENTRIES}.", {"count": count}
+        )
 
 
 def absent_memory(snapshot: Snapshot) -> tuple[tuple[MemoryRange, Interval], ...]:
@@ -139,12 +138,10 @@ def _cut(snapshot: Snapshot) -> Iterator[Hit]:
 
 def _plugged_in(snapshot: Snapshot) -> tuple[Interval, ...]:
     """System RAM that the memory map at boot did not have."""
-    params = snapshot.boot_params
-    if params is None or not params.e820:
+    listed = snapshot.e820_at_boot
+    if not listed:
         return ()
-    more = (node.payload for node in snapshot.setup_data if node.type == SETUP_E820_EXT)
-    entries: list[E820Entry] = [*params.e820, *(e for payload in more for e in parse_e820(payload))]
-    at_boot = union(Interval(e.start, e.start + e.size - 1) for e in entries)
+    at_boot = union(Interval(e.start, e.start + e.size - 1) for e in listed)
     ram = (memory for memory in _upright(snapshot) if memory.is_ram)
     return union(part for memory in ram for part in outside(at_boot, _extent(memory)))
 

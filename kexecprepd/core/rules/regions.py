@@ -8,12 +8,11 @@ from ...abi.efi import (
     PAGE_SHIFT,
     PAGE_SIZE,
     PHYSICAL_BITS,
+    U64,
     VA_END,
     VA_START,
     MemoryType,
 )
-from ...reading.sysfs import SETUP_EFI
-from ...reading.tree import U64
 from ..finding import Severity
 from ..image import MAX_REGIONS
 from ..intervals import Interval, overlapping_pairs
@@ -182,7 +181,7 @@ def _debug(snapshot: Snapshot) -> bool | None:
     """Whether efi=debug was given; None where nothing tells: the command line is not known, or the
     regions came from the kernel before this one, with its own.
     """
-    handed = any(node.type == SETUP_EFI for node in snapshot.setup_data)
+    handed = bool(snapshot.handed_efi)
     if snapshot.kernel.cmdline is None or handed:
         return None
     return "debug" in efi_options(snapshot.kernel.cmdline)

@@ -3,10 +3,10 @@
 
 from collections.abc import Iterator
 
+from ...abi.bootparam import SIGNATURE_64
 from ...abi.efi import DESCRIPTOR_VERSION, PHYSICAL_BITS, UNSET, MemoryType
-from ...reading.sysfs import SETUP_EFI
 from ..finding import Severity
-from ..image import SIGNATURE_64, ImageError, acpi_rsdp, physical_runtime, unpack_setup
+from ..image import acpi_rsdp, physical_runtime
 from ..intervals import Interval, covers, union
 from ..snapshot import Snapshot
 from .regions import sound
@@ -23,12 +23,12 @@ def _incomplete_efi_info(snapshot: Snapshot) -> Iterator[Hit]:
     if params is None:
         yield Hit("The kernel does not show its own boot_params.")
         return
-    if params.efi_signature != SIGNATURE_64:
+    if params.efi_info.signature != SIGNATURE_64:
         yield Hit("The kernel's own boot_params.efi_info lacks the signature EL64.")
-    if not _is_physical(params.efi_systab):
+    if not _is_physical(params.efi_info.systab):
         yield Hit("The kernel's own boot_params.efi_info holds no EFI system table.")
-    if params.efi_memdesc_version != DESCRIPTOR_VERSION:
-        version = params.efi_memdesc_version
+    if params.efi_info.memdesc_version != DESCRIPTOR_VERSION:
+        version = params.efi_info.memdesc_version
         yield Hit(f"The kernel's own boot_params.efi_info has descriptor version {version}.")
 
 
@@ -42,7 +42,9 @@ def _no_own_map(snapshot: Snapshot) -> Iterator[Hit]:
     look at that, kexec-tools and kexec_file_load(2), leave EFI out without a word.
     """
     params = snapshot.boot_params
-    if params is not None and (params.efi_memmap_size == 0 or params.efi_memdesc_size == 0):
+    if params is not None and (
+        params.efi_info.memmap_size == 0 or params.efi_info.memdesc_size == 0
+    ):
         yield Hit("The kernel's own boot_params.efi_info describes an empty memory map.")
 
 
@@ -86,7 +88,7 @@ def _needed_tables(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
     efi, params = snapshot.efi, snapshot.boot_params
     candidates = (
         ("config_table", efi.config_table if efi else None),
-        ("efi_systab", params.efi_systab if params else None),
+        ("efi_systab", params.efi_info.systab if params else None),
         ("runtime", physical_runtime(snapshot)),
     )
     for name, address in candidates:
@@ -166,18 +168,15 @@ def _handed_over_otherwise(snapshot: Snapshot) -> Iterator[Hit]:
     """This kernel was itself started by kexec, and what it was handed is not what it shows now. The
     loader that started it told it something else than the firmware's tables say.
     """
-    nodes = [node.payload for node in snapshot.setup_data if node.type == SETUP_EFI]
-    if snapshot.efi is None or not nodes:
+    if snapshot.efi is None:
         return
-    try:
-        handed = [unpack_setup(payload) for payload in nodes]
-    except ImageError:
-        yield Hit("The SETUP_EFI node that this kernel was handed is damaged.")
-        return
-    for fw_vendor, _, tables, _ in handed:
+    for handed in snapshot.handed_efi:
+        if handed is None:
+            yield Hit("The SETUP_EFI node that this kernel was handed is damaged.")
+            continue
         for name, was, shown in (
-            ("fw_vendor", fw_vendor, snapshot.efi.fw_vendor),
-            ("config_table", tables, snapshot.efi.config_table),
+            ("fw_vendor", handed.fw_vendor, snapshot.efi.fw_vendor),
+            ("config_table", handed.tables, snapshot.efi.config_table),
         ):
             if shown is not None and was != shown:
                 yield Hit(

@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Where the image, and anything else that a loader places, may lie in memory."""
+
+from dataclasses import dataclass
+
+from ..abi.efi import PAGE_SIZE, type_name
+from ..abi.setup_data import ALIGNMENT, relink
+from . import intervals
+from .image import DESCRIPTORS_OFFSET, EARLY_WINDOW, efi_info
+from .intervals import Interval
+from .snapshot import MemoryRange, Snapshot
+
+
+class PlacementError(ValueError):
+    """The image cannot be placed there; the text says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class ExcludedRange:
+    """Memory in which a loader must place nothing; `end` is inclusive."""
+
+    start: int
+    end: int
+    why: str
+
+
+def excluded_ranges(snapshot: Snapshot) -> tuple[ExcludedRange, ...]:
+    """Every region of the image, ascending.
+
+    The memory map calls the boot-services ones System RAM though they hold firmware tables
+    (ESRT, BGRT, MOK variables, memory attributes) that the next kernel looks up.
+    """
+    return tuple(
+        ExcludedRange(region.phys_addr, region.phys_end, f"EFI runtime: {type_name(region.type)}")
+        for region in snapshot.runtime_regions
+    )
+
+
+def place(data: bytes, snapshot: Snapshot, address: int, next_node: int) -> tuple[bytes, bytes]:
+    """Link an image for a physical address: (image with `next` set, boot_params.efi_info).
+
+    Raises PlacementError where the address is unaligned, wraps, is not all System RAM, or
+    touches an excluded range, and where `next_node` would tie the list into a loop.
+    """
+    wanted = Interval(address, address + len(data) - 1)
+    if address % ALIGNMENT:
+        raise PlacementError(f"address {address:#x} is not aligned to {ALIGNMENT} bytes")
+    if wanted.end >= 1 << 64:
+        raise PlacementError(f"an image of {len(data)} bytes at {address:#x} wraps around 2^64")
+    descriptors = (address + DESCRIPTORS_OFFSET) % PAGE_SIZE + len(data) - DESCRIPTORS_OFFSET
+    if descriptors > EARLY_WINDOW:
+        raise PlacementError(
+            f"at {address:#x} the descriptors span more than the 64 pages that the next kernel "
+            "maps early; try a page-aligned address"
+        )
+    if wanted.start < PAGE_SIZE:
+        raise PlacementError(
+            f"address {address:#x} lies in page 0, which the next kernel does not keep"
+        )
+    _require_ram(snapshot.memory_map, wanted)
+    for excluded in excluded_ranges(snapshot):
+        if excluded.start <= wanted.end and wanted.start <= excluded.end:
+            raise PlacementError(
+                f"{wanted.start:#x}-{wanted.end:#x} touches the excluded range "
+                f"{excluded.start:#x}-{excluded.end:#x} ({excluded.why})"
+            )
+    if wanted.start <= next_node <= wanted.end:
+        raise PlacementError(f"next {next_node:#x} points into the image itself")
+    return relink(data, next_node), efi_info(snapshot, address)
+
+
+def _require_ram(memory_map: tuple[MemoryRange, ...] | None, wanted: Interval) -> None:
+    if memory_map is None:
+        raise PlacementError("the kernel shows no memory map to tell System RAM by")
+    united = intervals.union(Interval(r.start, r.end) for r in memory_map if r.is_ram)
+    others = [r for r in memory_map if not r.is_ram]
+    taken = intervals.touching(others, wanted, lambda r: Interval(r.start, r.end))
+    if taken:
+        raise PlacementError(
+            f"{wanted.start:#x}-{wanted.end:#x} is not System RAM but {taken[0].type}"
+        )
+    if not intervals.covers(united, wanted):
+        raise PlacementError(f"{wanted.start:#x}-{wanted.end:#x} is not System RAM throughout")
