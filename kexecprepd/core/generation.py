@@ -9,7 +9,7 @@ from typing import Any
 from ..abi.bootparam import BootParams, pack_e820
 from ..abi.setup_data import EfiSetupData
 from ..reading.tree import ReadError
-from .rules.memory import absent_memory
+from .presence import absent_memory
 from .snapshot import SetupData, Snapshot
 from .verdict import Assessment, assess
 

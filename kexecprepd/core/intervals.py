@@ -3,7 +3,7 @@
 
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, Protocol, TypeVar
 
 Item = TypeVar("Item")
 
@@ -13,6 +13,17 @@ class Interval(NamedTuple):
 
     start: int
     end: int
+
+
+class HasExtent(Protocol):
+    """Something that lies at addresses."""
+
+    @property
+    def extent(self) -> Interval:
+        """The addresses."""
+
+
+Placed = TypeVar("Placed", bound=HasExtent)
 
 
 def union(intervals: Iterable[Interval]) -> tuple[Interval, ...]:
@@ -56,9 +67,13 @@ def outside(united: tuple[Interval, ...], wanted: Interval) -> Iterator[Interval
         yield Interval(start, wanted.end)
 
 
-def touching(items: Iterable[Item], wanted: Interval, of: Callable[[Item], Interval]) -> list[Item]:
+def touching(items: Iterable[Placed], wanted: Interval) -> list[Placed]:
     """The items that share an address with `wanted`."""
-    return [item for item in items if of(item).start <= wanted.end and wanted.start <= of(item).end]
+    return [
+        item
+        for item in items
+        if item.extent.start <= wanted.end and wanted.start <= item.extent.end
+    ]
 
 
 def overlapping_pairs(

@@ -23,6 +23,11 @@ class ExcludedRange:
     end: int
     why: str
 
+    @property
+    def extent(self) -> Interval:
+        """Its physical addresses."""
+        return Interval(self.start, self.end)
+
 
 def excluded_ranges(snapshot: Snapshot) -> tuple[ExcludedRange, ...]:
     """Every region of the image, ascending.
@@ -58,12 +63,11 @@ def place(data: bytes, snapshot: Snapshot, address: int, next_node: int) -> tupl
             f"address {address:#x} lies in page 0, which the next kernel does not keep"
         )
     _require_ram(snapshot.memory_map, wanted)
-    for excluded in excluded_ranges(snapshot):
-        if excluded.start <= wanted.end and wanted.start <= excluded.end:
-            raise PlacementError(
-                f"{wanted.start:#x}-{wanted.end:#x} touches the excluded range "
-                f"{excluded.start:#x}-{excluded.end:#x} ({excluded.why})"
-            )
+    for excluded in intervals.touching(excluded_ranges(snapshot), wanted):
+        raise PlacementError(
+            f"{wanted.start:#x}-{wanted.end:#x} touches the excluded range "
+            f"{excluded.start:#x}-{excluded.end:#x} ({excluded.why})"
+        )
     if wanted.start <= next_node <= wanted.end:
         raise PlacementError(f"next {next_node:#x} points into the image itself")
     return relink(data, next_node), efi_info(snapshot, address)
@@ -72,9 +76,9 @@ def place(data: bytes, snapshot: Snapshot, address: int, next_node: int) -> tupl
 def _require_ram(memory_map: tuple[MemoryRange, ...] | None, wanted: Interval) -> None:
     if memory_map is None:
         raise PlacementError("the kernel shows no memory map to tell System RAM by")
-    united = intervals.union(Interval(r.start, r.end) for r in memory_map if r.is_ram)
+    united = intervals.union(each.extent for each in memory_map if each.is_ram)
     others = [r for r in memory_map if not r.is_ram]
-    taken = intervals.touching(others, wanted, lambda r: Interval(r.start, r.end))
+    taken = intervals.touching(others, wanted)
     if taken:
         raise PlacementError(
             f"{wanted.start:#x}-{wanted.end:#x} is not System RAM but {taken[0].type}"

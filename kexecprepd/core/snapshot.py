@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from ..abi.bootparam import BootParams, E820Entry
 from ..abi.efi import PAGE_SHIFT, RUNTIME, MemoryType
 from ..abi.setup_data import SETUP_EFI, EfiSetupData
+from .intervals import Interval
 
 SYSTEM_RAM = "system ram"
 """The memory map's type of ordinary memory, as `MemoryRange.kind` has it."""
@@ -33,6 +34,16 @@ class RuntimeRegion:
     def size(self) -> int:
         """Bytes; may exceed 64 bits where `num_pages` is damaged."""
         return self.num_pages << PAGE_SHIFT
+
+    @property
+    def extent(self) -> Interval:
+        """Its physical addresses."""
+        return Interval(self.phys_addr, self.phys_end)
+
+    @property
+    def virtual_extent(self) -> Interval:
+        """Its virtual addresses."""
+        return Interval(self.virt_addr, self.virt_end)
 
     @property
     def phys_end(self) -> int:
@@ -61,6 +72,11 @@ class MemoryRange:
     start: int
     end: int
     type: str
+
+    @property
+    def extent(self) -> Interval:
+        """Its physical addresses."""
+        return Interval(self.start, self.end)
 
     @property
     def kind(self) -> str:

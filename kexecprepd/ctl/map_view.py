@@ -6,7 +6,6 @@ from typing import Any
 
 from ..abi.efi import attribute_names, type_name
 from ..core.intervals import Interval, touching
-from ..core.rules.rule import extent as extent_of
 from ..core.snapshot import MemoryRange, RuntimeRegion
 from .output import size, table
 
@@ -21,15 +20,15 @@ def as_table(regions: Sequence[RuntimeRegion], ranges: Sequence[MemoryRange]) ->
     """
     rows: list[tuple[str, ...]] = []
     for extent, name in _rows(regions, ranges):
-        inside = touching(regions, extent, extent_of)
+        inside = touching(regions, extent)
         inside.sort(key=lambda region: region.phys_addr)
         if not inside:
             rows.append((*_span(extent), name, "", "", "", ""))
-        elif len(inside) == 1 and extent_of(inside[0]) == extent:
+        elif len(inside) == 1 and inside[0].extent == extent:
             rows.append((*_span(extent), name, *_cells(inside[0])))
         else:
             rows.append((*_span(extent), name, "", "", "", ""))
-            rows += [(*_span(extent_of(region)), " -", *_cells(region)) for region in inside]
+            rows += [(*_span(region.extent), " -", *_cells(region)) for region in inside]
     return table(_HEADING, rows, right=frozenset({2, 4}))
 
 
@@ -56,11 +55,9 @@ def as_json(regions: Iterable[RuntimeRegion], ranges: Iterable[MemoryRange]) -> 
 def _rows(
     regions: Sequence[RuntimeRegion], ranges: Sequence[MemoryRange]
 ) -> list[tuple[Interval, str]]:
-    listed = [(Interval(each.start, each.end), each.type) for each in ranges]
+    listed = [(each.extent, each.type) for each in ranges]
     outside = [
-        (extent_of(region), "(not listed)")
-        for region in regions
-        if not touching(listed, extent_of(region), lambda row: row[0])
+        (region.extent, "(not listed)") for region in regions if not touching(ranges, region.extent)
     ]
     return sorted(listed + outside)
 

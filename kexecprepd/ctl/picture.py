@@ -61,6 +61,11 @@ class Stretch:
     free: int = 0
 
     @property
+    def extent(self) -> Interval:
+        """Its physical addresses."""
+        return Interval(self.start, self.end)
+
+    @property
     def size(self) -> int:
         """Bytes."""
         return self.end - self.start + 1
@@ -89,7 +94,7 @@ def stretches(
             wanted = Interval(max(each.start, reached), each.end)
             found += (_piece(each, part) for part in outside(taken, wanted))
             reached = max(reached, each.end + 1)
-        taken = union((*taken, *(Interval(each.start, each.end) for each in layer)))
+        taken = union((*taken, *(each.extent for each in layer)))
     if taken:
         gaps = outside(taken, Interval(0, taken[-1].end))
         found += (Stretch(gap.start, gap.end, Kind.NO_RAM, ("not listed",)) for gap in gaps)

@@ -99,7 +99,7 @@ def _require_free(request: Request, size: int, free: tuple[Interval, ...], usabl
     wanted = Interval(request.fixed, request.fixed + size - 1)
     if covers(free, wanted):
         return
-    reasons = touching(usable.avoided, wanted, lambda each: Interval(each.start, each.end))
+    reasons = touching(usable.avoided, wanted)
     why = reasons[0].why if reasons else "not all of it is System RAM"
     raise LoadError(
         f"The {request.name} can run at one address alone, and that is not free: {why}.",

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ..abi.efi import PAGE_SIZE
-from ..core.intervals import Interval, outside, touching, union
+from ..core.intervals import Interval, outside, union, within
 from ..core.placement import ExcludedRange
 from ..core.snapshot import MemoryRange
 from ..reading.iomem import Resource
@@ -26,6 +26,11 @@ class Avoided:
     start: int
     end: int
     why: str
+
+    @property
+    def extent(self) -> Interval:
+        """Its physical addresses."""
+        return Interval(self.start, self.end)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,10 +54,10 @@ def usable(
     the memory map alone tells, which will do for a look at a recording and for no load.
     """
     ranges = tuple(memory_map)
-    others = union(_extent(each) for each in ranges if not each.is_ram)
+    others = union(each.extent for each in ranges if not each.is_ram)
     ram = union(
         part
-        for whole in union(_extent(each) for each in ranges if each.is_ram)
+        for whole in union(each.extent for each in ranges if each.is_ram)
         for part in outside(others, whole)
     )
     avoided = [Avoided(0, LOW_MEMORY - 1, _LOW_WHY)]
@@ -61,7 +66,7 @@ def usable(
         avoided += _taken(ram, tuple(iomem))
     # A region of no pages ends before it begins, and takes nothing.
     avoided = [each for each in avoided if each.start <= each.end]
-    blocked = union(Interval(each.start, each.end) for each in avoided)
+    blocked = union(each.extent for each in avoided)
     free = (_whole_pages(part) for whole in ram for part in outside(blocked, whole))
     return Usable(
         free=tuple(each for each in free if each.start <= each.end),
@@ -71,14 +76,13 @@ def usable(
 
 def _taken(ram: tuple[Interval, ...], iomem: tuple[Resource, ...]) -> Iterator[Avoided]:
     """What /proc/iomem says against memory that the memory map calls System RAM."""
-    shown = union(Interval(each.start, each.end) for each in iomem if each.name == _RAM)
+    shown = union(each.extent for each in iomem if each.name == _RAM)
     for whole in ram:
         for part in outside(shown, whole):
             if part.end >= LOW_MEMORY:  # below it, there are more reasons than this one
                 yield Avoided(part.start, part.end, "no System RAM in /proc/iomem")
     for resource in _claims(iomem):
-        wanted = Interval(resource.start, resource.end)
-        if touching(ram, wanted, lambda each: each):
+        if any(within(ram, resource.extent)):
             yield Avoided(resource.start, resource.end, f"{resource.name} in /proc/iomem")
 
 
@@ -94,10 +98,6 @@ def _claims(iomem: tuple[Resource, ...]) -> Iterator[Resource]:
             continue
         if in_ram or resource.name.lower() in _TAKEN_ANYWHERE:
             yield resource
-
-
-def _extent(memory: MemoryRange) -> Interval:
-    return Interval(memory.start, memory.end)
 
 
 def _whole_pages(part: Interval) -> Interval:

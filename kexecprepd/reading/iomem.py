@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.intervals import Interval
 from ..loader.errors import LoadError
 from ..loader.preflight import NotPermitted
 from .tree import words_of
@@ -33,6 +34,11 @@ class Resource:
     end: int
     name: str
     depth: int
+
+    @property
+    def extent(self) -> Interval:
+        """Its physical addresses."""
+        return Interval(self.start, self.end)
 
 
 def read(root: Path) -> tuple[Resource, ...] | None:

@@ -6,6 +6,7 @@ import random
 import pytest
 
 from kexecprepd.core.intervals import Interval, covers, overlapping_pairs, touching, union
+from kexecprepd.core.snapshot import MemoryRange
 
 
 def pairs(*intervals: tuple[int, int]) -> list[tuple[Interval, Interval]]:
@@ -44,9 +45,10 @@ def test_nothing_is_covered_by_nothing() -> None:
 
 
 def test_touching_means_sharing_an_address() -> None:
-    items = [Interval(0, 9), Interval(10, 10), Interval(11, 20), Interval(0, 30)]
+    ranges = [(0, 9), (10, 10), (11, 20), (0, 30)]
+    items = [MemoryRange(number, *each, "Reserved") for number, each in enumerate(ranges)]
 
-    assert touching(items, Interval(10, 10), lambda each: each) == [(10, 10), (0, 30)]
+    assert [item.number for item in touching(items, Interval(10, 10))] == [1, 3]
 
 
 def test_adjacent_ranges_do_not_overlap() -> None:

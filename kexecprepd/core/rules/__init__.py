@@ -5,6 +5,7 @@ from ..finding import Finding, Severity
 from ..snapshot import Snapshot
 from . import coverage, memory, regions, tables
 from .rule import Rule
+from .survey import Survey
 
 RULES: tuple[Rule, ...] = (*regions.RULES, *coverage.RULES, *tables.RULES, *memory.RULES)
 """All rules, in the order in which findings of one severity are given."""
@@ -15,10 +16,11 @@ def validate(snapshot: Snapshot) -> tuple[Finding, ...]:
 
     O(n log n) in the entries of both maps.
     """
+    survey = Survey(snapshot)
     findings = [
         Finding(rule.severity, rule.code, hit.message, rule.hint, hit.details)
         for rule in RULES
-        for hit in rule.check(snapshot)
+        for hit in rule.check(survey)
     ]
     order = list(Severity)
     return tuple(sorted(findings, key=lambda finding: order.index(finding.severity)))

@@ -6,45 +6,36 @@ from collections.abc import Iterator
 from ...abi.bootparam import E820_MAX_ENTRIES
 from ..finding import Severity
 from ..intervals import Interval, outside, overlapping_pairs, union, within
-from ..snapshot import MemoryRange, Snapshot
-from .coverage import column_of
-from .regions import sound
-from .rule import FIRMWARE_BUG, Hit, Rule, extent, label, numbers, span
+from ..presence import absent_memory
+from .fit import column_of
+from .rule import FIRMWARE_BUG, Hit, Rule, label, numbers, span
+from .survey import Survey
 
-_FOUR_GIB = 1 << 32
 _NAMELESS = ("unknown e820 type",)
 
 
-def _extent(memory: MemoryRange) -> Interval:
-    return Interval(memory.start, memory.end)
-
-
-def _upright(snapshot: Snapshot) -> list[MemoryRange]:
-    return [r for r in snapshot.memory_map or () if r.start <= r.end]
-
-
-def _missing(snapshot: Snapshot) -> Iterator[Hit]:
+def _missing(survey: Survey) -> Iterator[Hit]:
     """The kernel shows no memory map, so nothing can be checked against it, and no loader can tell
     by it where System RAM is.
     """
-    if not snapshot.memory_map:
+    if not survey.snapshot.memory_map:
         yield Hit("The kernel shows no memory map to check the runtime map against.")
 
 
-def _inverted(snapshot: Snapshot) -> Iterator[Hit]:
+def _inverted(survey: Survey) -> Iterator[Hit]:
     """A range of the memory map ends before it begins. The kernel shows an entry so that wraps
     around the address space.
     """
-    for memory in snapshot.memory_map or ():
+    for memory in survey.snapshot.memory_map or ():
         if memory.start > memory.end:
             yield Hit(
                 f"Memory range {memory.number} ends before it begins.",
-                {"range": memory.number, **span("range", _extent(memory))},
+                {"range": memory.number, **span("range", memory.extent)},
             )
 
 
-def _overlaps(snapshot: Snapshot, *, same: bool) -> Iterator[Hit]:
-    for first, second in overlapping_pairs(_upright(snapshot), _extent):
+def _overlaps(survey: Survey, *, same: bool) -> Iterator[Hit]:
+    for first, second in overlapping_pairs(survey.upright, lambda each: each.extent):
         if (first.kind == second.kind) is same:
             shared = Interval(second.start, min(first.end, second.end))
             yield Hit(
@@ -53,25 +44,25 @@ def _overlaps(snapshot: Snapshot, *, same: bool) -> Iterator[Hit]:
             )
 
 
-def _contradiction(snapshot: Snapshot) -> Iterator[Hit]:
+def _contradiction(survey: Survey) -> Iterator[Hit]:
     """Two ranges of the memory map overlap and say different things of the same memory. The next
     kernel takes the higher type, loaders may take the other.
     """
-    return _overlaps(snapshot, same=False)
+    return _overlaps(survey, same=False)
 
 
-def _repetition(snapshot: Snapshot) -> Iterator[Hit]:
+def _repetition(survey: Survey) -> Iterator[Hit]:
     """Two ranges of the memory map overlap and say the same, as after memory was unplugged that
     had been there at boot, and plugged in again.
     """
-    return _overlaps(snapshot, same=True)
+    return _overlaps(survey, same=True)
 
 
-def _unknown_type(snapshot: Snapshot) -> Iterator[Hit]:
+def _unknown_type(survey: Survey) -> Iterator[Hit]:
     """A range of the memory map has a type that this version does not know. It is taken for
     reserved.
     """
-    for memory in snapshot.memory_map or ():
+    for memory in survey.snapshot.memory_map or ():
         if column_of(memory.kind) == "unknown" and memory.kind not in _NAMELESS:
             yield Hit(
                 f"Memory range {memory.number} has a type that is not known.",
@@ -79,100 +70,82 @@ def _unknown_type(snapshot: Snapshot) -> Iterator[Hit]:
             )
 
 
-def _too_long(snapshot: Snapshot) -> Iterator[Hit]:
+def _too_long(survey: Survey) -> Iterator[Hit]:
     """The memory map has more entries than struct boot_params holds. kexec_file_load(2) drops the
     rest; loaders that pass them in a SETUP_E820_EXT node do not.
     """
-    count = len(snapshot.memory_map or ())
+    count = len(survey.snapshot.memory_map or ())
     if count > E820_MAX_ENTRIES:
         yield Hit(
             f"The memory map has {count} entries, more than {E820_MAX_ENTRIES}.", {"count": count}
         )
 
 
-def absent_memory(snapshot: Snapshot) -> tuple[tuple[MemoryRange, Interval], ...]:
-    """The parts of System RAM above 4 GiB that no present block of memory covers.
-
-    Empty where the kernel does not say which blocks are present. Blocks are coarse, and below
-    4 GiB their holes and the firmware's make no case.
-    """
-    blocks = snapshot.memory_blocks
-    if blocks is None or not blocks.numbers:
-        return ()
-    present = union(Interval(n * blocks.size, (n + 1) * blocks.size - 1) for n in blocks.numbers)
-    return tuple(
-        (memory, part)
-        for memory in _upright(snapshot)
-        if memory.is_ram and memory.end >= _FOUR_GIB
-        for part in outside(present, Interval(max(memory.start, _FOUR_GIB), memory.end))
-    )
-
-
-def _was_cut(snapshot: Snapshot) -> bool:
-    names = {word.partition("=")[0] for word in (snapshot.kernel.cmdline or "").split()}
+def _was_cut(survey: Survey) -> bool:
+    names = {word.partition("=")[0] for word in (survey.snapshot.kernel.cmdline or "").split()}
     return bool(names & {"mem", "memmap"})
 
 
-def _absences(snapshot: Snapshot, why: str) -> Iterator[Hit]:
-    for memory, part in absent_memory(snapshot):
+def _absences(survey: Survey, why: str) -> Iterator[Hit]:
+    for memory, part in absent_memory(survey.snapshot):
         yield Hit(
             f"Memory range {memory.number} lists memory that is not present{why}.",
             {"range": memory.number, **span("absent", part)},
         )
 
 
-def _absent(snapshot: Snapshot) -> Iterator[Hit]:
+def _absent(survey: Survey) -> Iterator[Hit]:
     """The memory map lists System RAM that is not there (any more): the kernel does not take memory
     out of its map that was there at boot. The next kernel would use it and crash, unless the
     loader looks at /sys/devices/system/memory as well.
     """
-    return iter(()) if _was_cut(snapshot) else _absences(snapshot, "")
+    return iter(()) if _was_cut(survey) else _absences(survey, "")
 
 
-def _cut(snapshot: Snapshot) -> Iterator[Hit]:
+def _cut(survey: Survey) -> Iterator[Hit]:
     """The memory map lists System RAM that this kernel does not use, as mem= or memmap= on its
     command line asks for. The next kernel uses it unless it is told the same.
     """
-    return _absences(snapshot, ", as the command line has it") if _was_cut(snapshot) else iter(())
+    return _absences(survey, ", as the command line has it") if _was_cut(survey) else iter(())
 
 
-def _plugged_in(snapshot: Snapshot) -> tuple[Interval, ...]:
+def _plugged_in(survey: Survey) -> tuple[Interval, ...]:
     """System RAM that the memory map at boot did not have."""
-    listed = snapshot.e820_at_boot
+    listed = survey.snapshot.e820_at_boot
     if not listed:
         return ()
     at_boot = union(Interval(e.start, e.start + e.size - 1) for e in listed)
-    ram = (memory for memory in _upright(snapshot) if memory.is_ram)
-    return union(part for memory in ram for part in outside(at_boot, _extent(memory)))
+    ram = (memory for memory in survey.upright if memory.is_ram)
+    return union(part for memory in ram for part in outside(at_boot, memory.extent))
 
 
-def _over_firmware(snapshot: Snapshot) -> Iterator[Hit]:
+def _over_firmware(survey: Survey) -> Iterator[Hit]:
     """Memory was plugged in where the firmware has a runtime region. One of the two is not what it
     says.
     """
-    plugged = _plugged_in(snapshot)
-    for region in sound(snapshot):
-        for part in within(plugged, extent(region)):
+    plugged = _plugged_in(survey)
+    for region in survey.sound:
+        for part in within(plugged, region.extent):
             yield Hit(
                 f"{label(region)} lies in memory that was plugged in after boot.",
                 {**numbers(region), **span("part", part)},
             )
 
 
-def _soft_reserved(snapshot: Snapshot) -> Iterator[Hit]:
+def _soft_reserved(survey: Survey) -> Iterator[Hit]:
     """The machine has memory for a special purpose (HBM, CXL). The image does not tell of it; it
     stays reserved for its purpose where the loader passes the memory map's types on, which
     kexec-tools does not.
     """
-    if any(memory.kind == "soft reserved" for memory in snapshot.memory_map or ()):
+    if any(memory.kind == "soft reserved" for memory in survey.snapshot.memory_map or ()):
         yield Hit("There is soft-reserved memory.")
 
 
-def _mirror(snapshot: Snapshot) -> Iterator[Hit]:
+def _mirror(survey: Survey) -> Iterator[Hit]:
     """The kernel was booted with kernelcore=mirror. The next one cannot tell which memory is
     mirrored: only the firmware's full memory map says so, and that is not handed over.
     """
-    if "kernelcore=mirror" in (snapshot.kernel.cmdline or "").split():
+    if "kernelcore=mirror" in (survey.snapshot.kernel.cmdline or "").split():
         yield Hit("kernelcore=mirror will have no effect in the next kernel.")
 
 

@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 from ...abi.efi import type_name
 from ..finding import Detail, Severity
 from ..intervals import Interval
-from ..snapshot import RuntimeRegion, Snapshot
+from ..snapshot import RuntimeRegion
+from .survey import Survey
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +31,7 @@ class Rule:
     code: str
     severity: Severity
     hint: str
-    check: Callable[[Snapshot], Iterator[Hit]]
+    check: Callable[[Survey], Iterator[Hit]]
 
     @property
     def meaning(self) -> str:
@@ -67,8 +68,3 @@ def numbers(region: RuntimeRegion) -> dict[str, Detail]:
 def span(name: str, interval: Interval) -> dict[str, Detail]:
     """A range of addresses, for a hit's details; the end is inclusive."""
     return {f"{name}-start": interval.start, f"{name}-end": interval.end}
-
-
-def extent(region: RuntimeRegion) -> Interval:
-    """The physical addresses of a region."""
-    return Interval(region.phys_addr, region.phys_end)

@@ -8,18 +8,17 @@ from ...abi.efi import DESCRIPTOR_VERSION, PHYSICAL_BITS, UNSET, MemoryType
 from ..finding import Severity
 from ..image import acpi_rsdp, physical_runtime
 from ..intervals import Interval, covers, union
-from ..snapshot import Snapshot
-from .regions import sound
-from .rule import Hit, Rule, extent
+from .rule import Hit, Rule
+from .survey import Survey
 
 _OF_RUNTIME = (MemoryType.RUNTIME_SERVICES_CODE, MemoryType.RUNTIME_SERVICES_DATA)
 
 
-def _incomplete_efi_info(snapshot: Snapshot) -> Iterator[Hit]:
+def _incomplete_efi_info(survey: Survey) -> Iterator[Hit]:
     """What this kernel was told of EFI in boot_params.efi_info is not whole, so the next one cannot
     be told. With half of it, the next kernel divides by zero or takes a kexec for a first boot.
     """
-    params = snapshot.boot_params
+    params = survey.snapshot.boot_params
     if params is None:
         yield Hit("The kernel does not show its own boot_params.")
         return
@@ -37,22 +36,22 @@ def _is_physical(address: int | None) -> bool:
     return address is not None and 0 < address < 1 << PHYSICAL_BITS
 
 
-def _no_own_map(snapshot: Snapshot) -> Iterator[Hit]:
+def _no_own_map(survey: Survey) -> Iterator[Hit]:
     """This kernel's own boot_params.efi_info says that its EFI memory map is empty. Loaders that
     look at that, kexec-tools and kexec_file_load(2), leave EFI out without a word.
     """
-    params = snapshot.boot_params
+    params = survey.snapshot.boot_params
     if params is not None and (
         params.efi_info.memmap_size == 0 or params.efi_info.memdesc_size == 0
     ):
         yield Hit("The kernel's own boot_params.efi_info describes an empty memory map.")
 
 
-def _missing_table(snapshot: Snapshot) -> Iterator[Hit]:
+def _missing_table(survey: Survey) -> Iterator[Hit]:
     """The kernel has no physical address of the EFI configuration table. The next kernel would look
     for its tables at address 0, or where there is no memory.
     """
-    efi = snapshot.efi
+    efi = survey.snapshot.efi
     if efi is not None and not _is_physical(efi.config_table):
         yield Hit("The kernel knows no address for config_table.", {"table": "config_table"})
     if efi is not None and efi.fw_vendor is None:
@@ -60,123 +59,119 @@ def _missing_table(snapshot: Snapshot) -> Iterator[Hit]:
         yield Hit("The kernel hides fw_vendor.", {"table": "fw_vendor"})
 
 
-def _missing_vendor(snapshot: Snapshot) -> Iterator[Hit]:
+def _missing_vendor(survey: Survey) -> Iterator[Hit]:
     """The kernel has no address of the firmware vendor's name. The next kernel prints something
     else in its place, and is none the worse.
     """
-    efi = snapshot.efi
+    efi = survey.snapshot.efi
     if efi is not None and efi.fw_vendor in (0, UNSET):
         yield Hit("The kernel knows no address for fw_vendor.", {"table": "fw_vendor"})
 
 
-def _lost_runtime(snapshot: Snapshot) -> Iterator[Hit]:
+def _lost_runtime(survey: Survey) -> Iterator[Hit]:
     """The runtime services table has a virtual address, as in every kernel that was started by
     kexec, but no region of the map contains it; or it has none at all. Kernels up to 5.6 would
     need the physical one.
     """
-    if snapshot.efi is None or snapshot.efi.runtime is None:
+    if survey.snapshot.efi is None or survey.snapshot.efi.runtime is None:
         return
-    if not physical_runtime(snapshot):
+    if not physical_runtime(survey.snapshot):
         yield Hit(
             "The runtime services table lies at no address that a runtime region maps.",
-            {"runtime": snapshot.efi.runtime},
+            {"runtime": survey.snapshot.efi.runtime},
         )
 
 
-def _needed_tables(snapshot: Snapshot) -> Iterator[tuple[str, int]]:
+def _needed_tables(survey: Survey) -> Iterator[tuple[str, int]]:
     """What the next kernel reads of the firmware's own: (name, physical address)."""
-    efi, params = snapshot.efi, snapshot.boot_params
+    efi, params = survey.snapshot.efi, survey.snapshot.boot_params
     candidates = (
         ("config_table", efi.config_table if efi else None),
         ("efi_systab", params.efi_info.systab if params else None),
-        ("runtime", physical_runtime(snapshot)),
+        ("runtime", physical_runtime(survey.snapshot)),
     )
     for name, address in candidates:
         if address is not None and _is_physical(address):
             yield name, address
 
 
-def _ram(snapshot: Snapshot) -> tuple[Interval, ...]:
-    return union(Interval(r.start, r.end) for r in snapshot.memory_map or () if r.is_ram)
-
-
-def _regions(snapshot: Snapshot, types: tuple[int, ...] | None = None) -> tuple[Interval, ...]:
-    return union(extent(r) for r in sound(snapshot) if types is None or r.type in types)
+def _regions(survey: Survey, types: tuple[int, ...] | None = None) -> tuple[Interval, ...]:
+    return union(r.extent for r in survey.sound if types is None or r.type in types)
 
 
 def _lies_in(united: tuple[Interval, ...], address: int) -> bool:
     return covers(united, Interval(address, address))
 
 
-def _table_in_ram(snapshot: Snapshot) -> Iterator[Hit]:
+def _table_in_ram(survey: Survey) -> Iterator[Hit]:
     """A table that the next kernel reads lies in System RAM that no runtime region keeps. Whatever
     has been written there since boot, the next kernel would follow as pointers.
     """
-    ram, kept = _ram(snapshot), _regions(snapshot)
-    for name, address in _needed_tables(snapshot):
+    ram, kept = survey.ram, survey.kept
+    for name, address in _needed_tables(survey):
         if _lies_in(ram, address) and not _lies_in(kept, address):
             yield Hit(f"{name} lies in System RAM.", {"table": name, "address": address})
 
 
-def _table_outside(snapshot: Snapshot) -> Iterator[Hit]:
+def _table_outside(survey: Survey) -> Iterator[Hit]:
     """A table that the firmware must keep for runtime lies in no region of runtime code or data.
     It may not be mapped when the next kernel needs it.
     """
-    ram, kept = _ram(snapshot), _regions(snapshot)
-    runtime = _regions(snapshot, _OF_RUNTIME)
-    for name, address in _needed_tables(snapshot):
+    ram, kept = survey.ram, survey.kept
+    runtime = _regions(survey, _OF_RUNTIME)
+    for name, address in _needed_tables(survey):
         in_ram = _lies_in(ram, address) and not _lies_in(kept, address)
         if not in_ram and not _lies_in(runtime, address):
             details: dict[str, int | str] = {"table": name, "address": address}
             yield Hit(f"{name} lies in no runtime code or data.", details)
 
 
-def _vendor_in_ram(snapshot: Snapshot) -> Iterator[Hit]:
+def _vendor_in_ram(survey: Survey) -> Iterator[Hit]:
     """The firmware vendor's name lies in memory that no runtime region keeps. The next kernel may
     print something else in its place, and is none the worse.
     """
-    vendor = snapshot.efi.fw_vendor if snapshot.efi else None
+    vendor = survey.snapshot.efi.fw_vendor if survey.snapshot.efi else None
     if vendor in (None, 0, UNSET):
         return
     address = int(vendor or 0)
-    if _lies_in(_ram(snapshot), address) and not _lies_in(_regions(snapshot), address):
+    if _lies_in(survey.ram, address) and not _lies_in(survey.kept, address):
         yield Hit("fw_vendor lies in System RAM.", {"table": "fw_vendor", "address": address})
 
 
-def _unknown_rsdp(snapshot: Snapshot) -> Iterator[Hit]:
+def _unknown_rsdp(survey: Survey) -> Iterator[Hit]:
     """Neither boot_params nor the firmware's tables give the address of ACPI's root pointer. The
     next kernel may come up without ACPI, and then without power-off.
     """
-    if acpi_rsdp(snapshot) == 0:
+    if acpi_rsdp(survey.snapshot) == 0:
         yield Hit("The address of ACPI's root pointer is not known.")
 
 
-def _published_in_ram(snapshot: Snapshot) -> Iterator[Hit]:
+def _published_in_ram(survey: Survey) -> Iterator[Hit]:
     """ACPI's root pointer or the SMBIOS entry point lies in System RAM that no runtime region
     keeps: it may have been overwritten since boot, and the next kernel finds no ACPI or no DMI.
     """
-    ram, kept = _ram(snapshot), _regions(snapshot)
-    tables = dict(snapshot.efi.systab) if snapshot.efi else {}
+    ram, kept = survey.ram, survey.kept
+    tables = dict(survey.snapshot.efi.systab) if survey.snapshot.efi else {}
     listed = [(name, tables[name]) for name in ("SMBIOS", "SMBIOS3") if name in tables]
-    rsdp = acpi_rsdp(snapshot)
+    rsdp = acpi_rsdp(survey.snapshot)
     for name, address in ([("RSDP", rsdp)] if rsdp else []) + listed:
         if _lies_in(ram, address) and not _lies_in(kept, address):
             yield Hit(f"{name} lies in System RAM.", {"table": name, "address": address})
 
 
-def _handed_over_otherwise(snapshot: Snapshot) -> Iterator[Hit]:
+def _handed_over_otherwise(survey: Survey) -> Iterator[Hit]:
     """This kernel was itself started by kexec, and what it was handed is not what it shows now. The
     loader that started it told it something else than the firmware's tables say.
     """
-    if snapshot.efi is None:
+    if survey.snapshot.efi is None:
         return
-    for handed in snapshot.handed_efi:
+    for handed in survey.snapshot.handed_efi:
         if handed is None:
             yield Hit("The SETUP_EFI node that this kernel was handed is damaged.")
             continue
         for name, was, shown in (
-            ("fw_vendor", handed.fw_vendor, snapshot.efi.fw_vendor),
-            ("config_table", handed.tables, snapshot.efi.config_table),
+            ("fw_vendor", handed.fw_vendor, survey.snapshot.efi.fw_vendor),
+            ("config_table", handed.tables, survey.snapshot.efi.config_table),
         ):
             if shown is not None and was != shown:
                 yield Hit(
