@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from .guest import Guest
-from .image import get_image
+from tests.lab.guest import Guest
+from tests.lab.image import get_image
+
 from .machines import ALL, INSTALLED_UNDER, Machine
 from .project import Boot, install_package, put_lookouts
 from .service import show

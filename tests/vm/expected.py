@@ -6,7 +6,7 @@ from __future__ import annotations
 import re
 import struct
 
-from .guest import Guest
+from tests.lab.guest import Guest
 
 RUNTIME = 1 << 63
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from .firmware import OVMF, OVMF32, SEABIOS, Firmware
+from tests.lab.firmware import OVMF, OVMF32, SEABIOS, Firmware
 
 DAEMON, BROKER = "dbus-daemon", "dbus-broker"
 

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from .guest import Guest
+from tests.lab.guest import Guest
+
 from .service import MANAGER, NAME, PATHS, UNIT, bus_journal, show
 
 LOADER = "kexec-load.service"

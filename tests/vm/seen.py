@@ -5,10 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from tests.lab.guest import Guest
 from tests.support.secrecy import assert_no_address
 
 from . import expected
-from .guest import Guest
 from .service import MANAGER, NAME, PATHS, PROPERTIES, UNIT, Call, ask, root_only_calls
 
 CALLS = (

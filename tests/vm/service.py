@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from .guest import Guest
+from tests.lab.guest import Guest
 
 UNIT = "kexecprepd.service"
 NAME = "org.kexecprepd1"

@@ -11,7 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
-from .guest import Guest
+from tests.lab.guest import Guest
+
 from .machines import COMBINATIONS, on
 from .service import (
     LOG_CONTROL,

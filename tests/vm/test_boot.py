@@ -9,9 +9,10 @@ from typing import Any
 
 import pytest
 
+from tests.lab.guest import Guest
+
 from . import expected
 from .conftest import Installed
-from .guest import Guest
 from .machines import COMBINATIONS, on
 from .project import EARLY, FOUND, LOADER, Boot
 from .service import NAME, journal, properties, show

@@ -8,8 +8,9 @@ import json
 
 import pytest
 
+from tests.lab.guest import Guest
+
 from . import expected
-from .guest import Guest
 from .machines import COMBINATIONS, on
 from .service import NAME, UNIT, call, properties, show
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from .guest import Guest
+from tests.lab.guest import Guest
+
 from .machines import ONCE_EACH, on
 from .seen import COMMANDS, CTL, WITH_JOURNAL, seen
 from .service import MANAGER, Call, ask, call, drop_in, properties

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.lab.guest import Guest
+
 from . import expected
-from .guest import Guest
 from .machines import COMBINATIONS, on
 from .service import (
     UNIT,

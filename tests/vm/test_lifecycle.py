@@ -5,8 +5,9 @@ from __future__ import annotations
 
 import pytest
 
+from tests.lab.guest import Guest
+
 from . import expected
-from .guest import Guest
 from .machines import COMBINATIONS, on
 from .service import (
     UNIT,

@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.guest import Guest
+
 from . import expected
-from .guest import Guest
 from .machines import WITH_LOGO, on
 from .service import properties
 

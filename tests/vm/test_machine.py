@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import pytest
 
-from .guest import CommandError, Guest, GuestError
+from tests.lab.guest import CommandError, Guest, GuestError
+
 from .machines import BOOKWORM, BROKER, COMBINATIONS, Machine, on
 
 pytestmark = pytest.mark.vm

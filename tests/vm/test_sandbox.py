@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import pytest
 
-from .guest import Guest
+from tests.lab.guest import Guest
+
 from .machines import COMBINATIONS, on
 from .service import UNIT, show
 

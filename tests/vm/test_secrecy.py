@@ -7,10 +7,10 @@ import re
 
 import pytest
 
+from tests.lab.guest import Guest
 from tests.support.secrecy import assert_no_address
 
 from . import expected
-from .guest import Guest
 from .machines import COMBINATIONS, on
 from .seen import COMMANDS, WITH_JOURNAL, seen
 from .service import UNIT, call

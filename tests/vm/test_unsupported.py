@@ -7,8 +7,9 @@ import json
 
 import pytest
 
+from tests.lab.guest import Guest
+
 from . import expected
-from .guest import Guest
 from .machines import BIOS, MIXED_MODE, NO_RUNTIME, NO_RUNTIME_TRIXIE, UNSUPPORTED, Machine, on
 from .project import Boot
 from .service import MANAGER, ROOT_ONLY, Call, ask, call, properties

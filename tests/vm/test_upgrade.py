@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.lab.guest import Guest
 from tests.support.packages import build_deb
 
-from .guest import Guest
 from .machines import INSTALLED_AGAIN, on
 from .project import install_package
 from .service import NAME, UNIT, cursor_now, properties, show, wait_for_log

@@ -4,19 +4,16 @@
 import contextlib
 import os
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from story import MANAGER, WIDTH, digest, printed, say, typed
+from tests.support.daemon import running
+from tests.support.private_bus import private_bus
+from tests.support.recordings import add_range, materialise
 
-CHECKOUT = Path(__file__).parents[1]
-sys.path.insert(0, str(CHECKOUT))
-
-from tests.support.daemon import running  # noqa: E402
-from tests.support.private_bus import private_bus  # noqa: E402
-from tests.support.recordings import add_range, materialise  # noqa: E402
+from . import CHECKOUT
+from .story import MANAGER, WIDTH, digest, printed, say, typed
 
 RECORDING = "deb12-6.1-ovmf-q35-bgrt"
 CTL = "/usr/bin/python3 -m kexecprepd.ctl"

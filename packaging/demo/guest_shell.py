@@ -12,7 +12,7 @@ import tty
 from collections.abc import Iterator
 from pathlib import Path
 
-from tests.vm.guest import Guest
+from tests.lab.guest import Guest
 
 ESCAPE = b"\x1d"  # Ctrl-]
 

@@ -11,16 +11,12 @@ import tempfile
 import time
 from pathlib import Path
 
-from stages import StageError, Stopped, counting, run_stage, stop_on_signals
-from story import MANAGER, WIDTH, digest, printed, say, typed
+from tests.lab.guest import Guest, GuestError
+from tests.lab.image import Image, cache_dir, get_image, image_key
 
-CHECKOUT = Path(__file__).parents[1]
-sys.path.insert(0, str(CHECKOUT))
-
-import guest_shell  # noqa: E402
-
-from tests.vm.guest import Guest, GuestError  # noqa: E402
-from tests.vm.image import Image, cache_dir, get_image, image_key  # noqa: E402
+from . import CHECKOUT, guest_shell
+from .stages import StageError, Stopped, counting, run_stage, stop_on_signals
+from .story import MANAGER, WIDTH, digest, printed, say, typed
 
 RELEASES = {"bookworm": "Debian 12", "trixie": "Debian 13"}
 DIMM_MIB = 512
@@ -86,7 +82,7 @@ def demonstrate(suite: str) -> None:
 
 
 def accelerated() -> bool:
-    """Whether the guest has a processor of its own: tests.vm.guest decides by the same."""
+    """Whether the guest has a processor of its own: tests.lab.guest decides by the same."""
     return os.environ.get("KEXECPREPD_VM_ACCEL", "tcg").startswith("kvm")
 
 
@@ -127,7 +123,7 @@ def build_image(suite: str, folder: Path) -> Image:
         )
         run_stage(
             "Building the image, about 2 minutes ...",
-            [sys.executable, CHECKOUT / "packaging" / "guest_image.py", suite],
+            [sys.executable, "-m", "demo.guest_image", suite],
             folder,
             failure="The guest image cannot be built: is a Debian mirror within reach?",
         )

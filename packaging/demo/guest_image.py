@@ -2,13 +2,10 @@
 """Build the guest image of a Debian suite; ends with words, and without leftovers, if it cannot."""
 
 import sys
-from pathlib import Path
 
-from stages import Stopped, stop_on_signals
+from tests.lab.image import ImageError, get_image
 
-sys.path.insert(0, str(Path(__file__).parents[1]))
-
-from tests.vm.image import ImageError, get_image
+from .stages import Stopped, stop_on_signals
 
 
 def main() -> int:
