@@ -11,8 +11,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from tests.lab.environment import accelerated, cache_dir
 from tests.lab.guest import Guest, GuestError
-from tests.lab.image import Image, cache_dir, get_image, image_key
+from tests.lab.image import Image, get_image, image_key
 
 from . import CHECKOUT, guest_shell
 from .stages import StageError, Stopped, counting, run_stage, stop_on_signals
@@ -79,11 +80,6 @@ def demonstrate(suite: str) -> None:
             "That was it. There is no terminal here, so there is no shell in the guest: it\n"
             "has been stopped, and nothing of it is left."
         )
-
-
-def accelerated() -> bool:
-    """Whether the guest has a processor of its own: tests.lab.guest decides by the same."""
-    return os.environ.get("KEXECPREPD_VM_ACCEL", "tcg").startswith("kvm")
 
 
 def introduction(suite: str) -> str:

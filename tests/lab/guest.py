@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import io
-import os
 import shutil
 import socket
 import subprocess
@@ -18,11 +17,12 @@ from types import TracebackType
 from typing import Any
 
 from .channel import Agent, Channel, Deadline, GuestError, Qmp
-from .firmware import OVMF, OVMF32, SEABIOS, Firmware
+from .environment import accelerator
+from .firmware import OVMF, Firmware
 from .image import Image
 from .process import CommandError, GuestProcess, tail
 
-__all__ = ["OVMF", "OVMF32", "SEABIOS", "CommandError", "Firmware", "Guest", "GuestError"]
+__all__ = ["CommandError", "Guest", "GuestError"]
 
 # What every start has: a root without an initrd's questions, the console in the log, and a
 # panic that ends QEMU instead of leaving the test to its time limit.
@@ -129,8 +129,6 @@ class Guest:
             raise GuestError(f"the guest is {state}, not running: {failed.strip()}")
 
     def _command(self, qmp: int, agent: int) -> list[str]:
-        # Not tried by itself: a /dev/kvm that is there need not be one that works.
-        accelerator = os.environ.get("KEXECPREPD_VM_ACCEL", "tcg,thread=multi")
         machine = "q35"
         flash: list[str] = []
         if self.firmware.code is not None and self.firmware.variables is not None:
@@ -149,7 +147,7 @@ class Guest:
             flash += ["-global", "driver=cfi.pflash01,property=secure,value=on"]
         return [
             *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none"),
-            *("-machine", machine, "-accel", accelerator),
+            *("-machine", machine, "-accel", accelerator()),
             *("-smp", str(self._smp), "-m", f"{self._memory},slots=8,maxmem=8G", "-no-reboot"),
             *flash,
             *("-kernel", str(self.image.kernel), "-initrd", str(self.image.initrd)),

@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from .environment import cache_dir
+
 SUITES = ("bookworm", "trixie")
 
 PACKAGES = (
@@ -153,15 +155,6 @@ class Image:
 
 class ImageError(Exception):
     """The image cannot be built; the message says what to do."""
-
-
-def cache_dir() -> Path:
-    """Where images are kept, for every checkout: $KEXECPREPD_VM_CACHE, else below ~/.cache."""
-    override = os.environ.get("KEXECPREPD_VM_CACHE")
-    if override:
-        return Path(override).absolute()
-    caches = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(caches).absolute() / "kexecprepd" / "vm"
 
 
 def image_key(suite: str) -> str:

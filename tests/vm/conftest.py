@@ -3,28 +3,17 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
+from tests.lab.environment import console_log
 from tests.lab.guest import Guest
 from tests.lab.image import get_image
 
-from .machines import ALL, INSTALLED_UNDER, Machine
-from .project import Boot, install_package, put_lookouts
-from .service import show
-
-
-def console_log(name: str) -> Path | None:
-    """Return where to keep a guest's console output: in $KEXECPREPD_VM_LOGS, if that is set."""
-    folder = os.environ.get("KEXECPREPD_VM_LOGS")
-    if not folder:
-        return None
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    return Path(folder).absolute() / f"{name}.log"
+from .machines import ALL, Machine
+from .project import Boot, Installations, Installed
 
 
 @pytest.hookimpl(trylast=True)
@@ -42,43 +31,6 @@ def _turn(item: pytest.Item) -> tuple[bool, int, str]:
     if not isinstance(machine, Machine):
         return here, -1, ""
     return here, ALL.index(machine), item.path.name
-
-
-@dataclass(frozen=True)
-class Installed:
-    """A release's disk with the package in it.
-
-    `unit` is what systemd told when dpkg had just finished, and nobody had called the daemon.
-    """
-
-    disk: Path
-    unit: dict[str, str]
-
-
-class Installations:
-    """Each release's disk, made when it is first asked for, and used by all its machines."""
-
-    def __init__(self, deb: Path, folder: Path) -> None:
-        """Keep the disks in a folder."""
-        self._deb = deb
-        self._folder = folder
-        self._made: dict[str, Installed] = {}
-
-    def of(self, suite: str) -> Installed:
-        """The disk of a release."""
-        if suite not in self._made:
-            self._made[suite] = self._make(INSTALLED_UNDER[suite])
-        return self._made[suite]
-
-    def _make(self, machine: Machine) -> Installed:
-        disk = self._folder / f"{machine.suite}.qcow2"
-        log = console_log(f"install-{machine}")
-        with Guest(get_image(machine.suite), append=machine.append, log=log) as guest:
-            install_package(guest, self._deb)
-            unit = show(guest)
-            put_lookouts(guest)
-            guest.power_off(keep=disk)
-        return Installed(disk, unit)
 
 
 @pytest.fixture(scope="session")

@@ -6,8 +6,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.lab.environment import console_log
 from tests.lab.guest import Guest
+from tests.lab.image import get_image
 
+from .machines import INSTALLED_UNDER, Machine
 from .service import MANAGER, NAME, PATHS, UNIT, bus_journal, show
 
 LOADER = "kexec-load.service"
@@ -60,6 +63,43 @@ def put_lookouts(guest: Guest) -> None:
     guest.run(["mkdir", FOUND])
     guest.run(["systemctl", "daemon-reload"])
     guest.run(["systemctl", "enable", "--quiet", "--now", *_ORDERS], timeout=120)
+
+
+@dataclass(frozen=True)
+class Installed:
+    """A release's disk with the package in it.
+
+    `unit` is what systemd told when dpkg had just finished, and nobody had called the daemon.
+    """
+
+    disk: Path
+    unit: dict[str, str]
+
+
+class Installations:
+    """Each release's disk, made when it is first asked for, and used by all its machines."""
+
+    def __init__(self, deb: Path, folder: Path) -> None:
+        """Keep the disks in a folder."""
+        self._deb = deb
+        self._folder = folder
+        self._made: dict[str, Installed] = {}
+
+    def of(self, suite: str) -> Installed:
+        """The disk of a release."""
+        if suite not in self._made:
+            self._made[suite] = self._make(INSTALLED_UNDER[suite])
+        return self._made[suite]
+
+    def _make(self, machine: Machine) -> Installed:
+        disk = self._folder / f"{machine.suite}.qcow2"
+        log = console_log(f"install-{machine}")
+        with Guest(get_image(machine.suite), append=machine.append, log=log) as guest:
+            install_package(guest, self._deb)
+            unit = show(guest)
+            put_lookouts(guest)
+            guest.power_off(keep=disk)
+        return Installed(disk, unit)
 
 
 @dataclass(frozen=True)

@@ -12,9 +12,8 @@ import pytest
 from tests.lab.guest import Guest
 
 from . import expected
-from .conftest import Installed
 from .machines import COMBINATIONS, on
-from .project import EARLY, FOUND, LOADER, Boot
+from .project import EARLY, FOUND, LOADER, Boot, Installed
 from .service import NAME, journal, properties, show
 
 pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
