@@ -2,6 +2,7 @@
 """The floors of the package: no module imports what its floor does not stand on."""
 
 import ast
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -37,6 +38,15 @@ OUTSIDE = {
     "packaging": {"core", "reading"},
 }
 """What the scripts around the package may import of it."""
+
+LIBRARIES = {
+    "packaging": {"tests.lab", "tests.support"},
+    "benchmarks": {"tests.support"},
+    "tests/lab": {"tests.lab"},
+    "tests/support": {"tests.support"},
+    "tests/vm": {"tests.vm", "tests.lab", "tests.support"},
+}
+"""What each folder may use of the tests."""
 
 
 def imported(path: Path) -> Iterator[str]:
@@ -88,6 +98,24 @@ def test_scripts_keep_to_what_is_theirs(folder: str) -> None:
         if path.suffix == ".py" or path.name == "generate"
     ]
     assert [b for path in files for b in breaches(path, "", OUTSIDE[folder])] == []
+
+
+def imports_of(folder: str) -> set[str]:
+    """Every module that any file of a folder imports, by its whole name."""
+    return {name for path in (CHECKOUT / folder).rglob("*.py") for name in imported(path)}
+
+
+@pytest.mark.parametrize("folder", LIBRARIES)
+def test_no_test_is_a_library(folder: str) -> None:
+    names = [name.split(".") for name in imports_of(folder)]
+    assert {".".join(parts[:2]) for parts in names if parts[0] == "tests"} <= LIBRARIES[folder]
+    modules = {part for parts in names for part in parts}
+    assert [each for each in modules if each == "conftest" or each.startswith("test_")] == []
+
+
+def test_the_lab_takes_the_standard_library_alone() -> None:
+    tops = {name.partition(".")[0] for name in imports_of("tests/lab")}
+    assert tops - sys.stdlib_module_names == {"tests"}
 
 
 def test_only_one_module_knows_pydbus() -> None:
