@@ -9,7 +9,11 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Firmware:
-    """What the machine starts with: two flash files, or QEMU's own BIOS without any."""
+    """What the machine starts with: two flash files, or QEMU's own BIOS without any.
+
+    package is Debian's that brings them; secure says that the firmware is built for system
+    management mode, without which it does not start.
+    """
 
     code: Path | None = None
     variables: Path | None = None
@@ -25,4 +29,11 @@ OVMF32 = Firmware(
     "ovmf-ia32",
     secure=True,
 )
+OVMF_SNAKEOIL = Firmware(
+    _OVMF_DIR / "OVMF_CODE_4M.snakeoil.fd",
+    _OVMF_DIR / "OVMF_VARS_4M.snakeoil.fd",
+    "ovmf",
+    secure=True,
+)
+"""Secure Boot is on, and what `secure_boot.sign` has signed is all that starts."""
 SEABIOS = Firmware()

@@ -261,6 +261,22 @@ class Guest:
         """Run a command of QEMU's monitor."""
         return self._qmp.execute(command, **arguments)
 
+    def screendump(self, picture: Path) -> None:
+        """Leave a picture of the screen: a PNG where the name ends in .png, else a PPM.
+
+        Raises GuestError where the machine has no graphics card: `-vga std` in qemu_args is one.
+        """
+        kind = "png" if picture.suffix == ".png" else "ppm"
+        self.qmp("screendump", filename=str(picture.absolute()), format=kind)
+
+    def make_new_memory_removable(self) -> None:
+        """Have the kernel use DIMMs plugged in from now on so that it can let go of them again.
+
+        (Documentation/admin-guide/mm/memory-hotplug.rst: online_movable)
+        """
+        policy = "/sys/devices/system/memory/auto_online_blocks"
+        self.run(["tee", policy], input="online_movable\n")
+
     def hot_add_memory(self, mib: int) -> str:
         """Plug in a DIMM and return its name; the guest's kernel finds it a moment later."""
         name = f"dimm{self._dimms}"
@@ -271,7 +287,10 @@ class Guest:
         return name
 
     def hot_remove_memory(self, name: str, timeout: float = 60) -> None:
-        """Take a DIMM out again and wait until the guest has let go of it."""
+        """Take a DIMM out again and wait until the guest has let go of it.
+
+        Raises GuestError when it has not by the timeout, in seconds: see make_new_memory_removable.
+        """
         self.qmp("device_del", id=name)
         self._qmp.wait_event("DEVICE_DELETED", timeout, lambda data: data.get("device") == name)
         self.qmp("object-del", id=f"{name}-ram")

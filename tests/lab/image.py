@@ -214,15 +214,15 @@ def _build_arguments(suite: str) -> list[str]:
 
 def _fill(suite: str, work: Path) -> None:
     root = work / "root"
-    _run([*_build_arguments(suite), str(root)])
+    run_tool([*_build_arguments(suite), str(root)])
     for name, pattern in (("vmlinuz", "vmlinuz-*"), ("initrd", "initrd.img-*")):
         found = sorted((root / "boot").glob(pattern))
         if len(found) != 1:
             raise ImageError(f"/boot of the new guest has {len(found)} files {pattern}, not one")
         shutil.copyfile(found[0], work / name)
-    used = int(_run(["du", "-sm", str(root)]).split()[0])
+    used = int(run_tool(["du", "-sm", str(root)]).split()[0])
     # No journal: the disk lives for one run, and replaying it costs time at every boot.
-    _run(
+    run_tool(
         [
             *("mke2fs", "-q", "-t", "ext4", "-O", "^has_journal", "-m", "0", "-L", "root"),
             *("-E", "lazy_itable_init=0", "-d", str(root), str(work / "disk.raw")),
@@ -232,7 +232,8 @@ def _fill(suite: str, work: Path) -> None:
     shutil.rmtree(root)
 
 
-def _run(command: list[str]) -> str:
+def run_tool(command: list[str]) -> str:
+    """Run a program and return its output. Raises ImageError, which quotes the end of it."""
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-30:])

@@ -87,9 +87,7 @@ def test_a_burst_of_dimms_is_told_once_for_each_settled_change(
 
 
 def test_an_unplugged_dimm_brings_exactly_one_mapchanged(guest: Guest, changes: Changes) -> None:
-    # In a zone from which the kernel can take it again.
-    policy = "/sys/devices/system/memory/auto_online_blocks"
-    guest.run(["tee", policy], input="online_movable\n")
+    guest.make_new_memory_removable()
     since, before, start = generation(guest), expected.memory_ranges(guest), cursor_now(guest)
     name = guest.hot_add_memory(DIMM_MIB)
     assert settle(guest, changes, len(before) + 1, since) == [since + 1]
