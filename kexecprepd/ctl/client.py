@@ -12,6 +12,7 @@ from ..core.finding import Finding, Severity
 from ..core.snapshot import MemoryRange, RuntimeRegion
 from ..wire import errors
 from ..wire.bus import Bus, BusUnavailable, CallFailed
+from ..wire.loader_info import LoaderInfo, from_wire
 from ..wire.names import BUS_NAME, MANAGER, MANAGER_PATH
 from .exits import CtlError, Exit
 
@@ -70,17 +71,17 @@ class Client:
         properties: dict[str, Any] = json.loads(text)
         return properties
 
-    def image(self) -> tuple[bytes, dict[str, Any]]:
+    def image(self) -> tuple[bytes, LoaderInfo]:
         """The image and its `info`."""
         reply = self._call_raw("GetSetupData")
-        return _bytes(reply, 0), reply.get_child_value(1).unpack()
+        return _bytes(reply, 0), from_wire(reply.get_child_value(1).unpack())
 
-    def place(self, address: int, next_node: int) -> tuple[bytes, bytes, dict[str, Any]]:
+    def place(self, address: int, next_node: int) -> tuple[bytes, bytes, LoaderInfo]:
         """The image linked for a physical address, with the `next_node` that follows it; the 32
         bytes of boot_params.efi_info that go with it; and the image's `info`.
         """
         reply = self._call_raw("PlaceSetupData", GLib.Variant("(tt)", (address, next_node)))
-        return _bytes(reply, 0), _bytes(reply, 1), reply.get_child_value(2).unpack()
+        return _bytes(reply, 0), _bytes(reply, 1), from_wire(reply.get_child_value(2).unpack())
 
     def runtime_map(self) -> list[RuntimeRegion]:
         """Every entry of the kernel's runtime map."""

@@ -103,7 +103,8 @@ def source_of(options: Namespace) -> Client | Offline:
 
 def _served() -> tuple[bytes, dict[str, Any]]:
     data, info = Client().image()
-    return data, {name: info[name] for name in ("sha256", "generation", "state", "region-count")}
+    names = ("sha256", "generation", "state", "region-count")
+    return data, {name: info.to_json()[name] for name in names}
 
 
 def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:

@@ -57,7 +57,7 @@ def of_daemon() -> Source:
             return _without_efi(Offline(Path("/")), Path("/"), f"EFI is left out. {error}")
         raise _with_way_out(error) from error
 
-    generation = info["generation"]
+    generation = info.generation
 
     def placed(address: int, next_node: int) -> Handed | None:
         try:
@@ -67,13 +67,12 @@ def of_daemon() -> Source:
             if error.code is Exit.FAILED and client.properties()["Generation"] != generation:
                 return None
             raise _with_way_out(error) from error
-        return Handed(image, efi_info) if later["generation"] == generation else None
+        return Handed(image, efi_info) if later.generation == generation else None
 
-    excluded = [ExcludedRange(*each) for each in info["excluded-ranges"]]
     machine, notes = _machine(
-        Path("/"), client.memory_map(), excluded, info["acpi-rsdp"], info["secure-boot"]
+        Path("/"), client.memory_map(), info.excluded_ranges, info.acpi_rsdp, info.secure_boot
     )
-    image = Image(len(data), info["sha256"], info["region-count"], State(info["state"]))
+    image = Image(len(data), info.sha256, info.region_count, info.state)
     return Source(machine, image, notes, placed)
 
 

@@ -127,7 +127,7 @@ def _remove_stale(directory: Path) -> None:
 
 def document(handover: Handover) -> Mapping[str, Any]:
     """The content of snapshot.json: all that is known of a handover but the image's bytes."""
-    assessment = handover.assessment
+    assessment, info = handover.assessment, loader_info(handover)
     return {
         "format": FORMAT,
         "boot-id": handover.boot_id,
@@ -147,11 +147,18 @@ def document(handover: Handover) -> Mapping[str, Any]:
             }
             for finding in assessment.findings
         ],
-        "info": {
-            name: value.hex() if isinstance(value, bytes) else value
-            for name, (_, value) in loader_info(handover).items()
-        },
+        "info": info.to_json() if info else _name(handover),
         "snapshot": handover.parts,
+    }
+
+
+def _name(handover: Handover) -> Mapping[str, Any]:
+    """The members of `info` that a handover without an image has as well."""
+    return {
+        "generation": handover.generation,
+        "sha256": handover.assessment.sha256,
+        "boot-id": handover.boot_id,
+        "state": handover.assessment.state,
     }
 
 

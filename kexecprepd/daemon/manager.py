@@ -61,9 +61,10 @@ class Manager:
     def _adopt(self, handover: Handover) -> None:
         self._handover = handover
         self._properties = properties_of(handover)
+        info = loader_info(handover)
         self._info = GLib.Variant(
             "a{sv}",
-            {name: GLib.Variant(*typed) for name, typed in loader_info(handover).items()},
+            {name: GLib.Variant(*typed) for name, typed in info.to_wire().items()} if info else {},
         )
 
     def __getattr__(self, name: str) -> Any:
