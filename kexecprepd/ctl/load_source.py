@@ -18,7 +18,7 @@ from ..reading.kernel import read_system
 from ..reading.tree import ReadError, Tree
 from .client import Client
 from .exits import CtlError, Exit
-from .offline import Offline
+from .offline import Offline, unreadable
 
 _WITHOUT = "--no-efi loads without EFI."
 
@@ -157,6 +157,4 @@ def _boot_params(root: Path) -> bytes:
         with Tree.open(root / "sys") as tree:
             return tree.bytes("kernel/boot_params/data", SIZE)
     except ReadError as error:
-        denied = isinstance(error.__cause__, PermissionError)
-        code = Exit.DENIED if denied else Exit.FAILED
-        raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error
+        raise unreadable(error.unreadable) from error

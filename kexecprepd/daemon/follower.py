@@ -8,10 +8,9 @@ from pathlib import Path
 from ..core import generation
 from ..core.finding import Severity, State
 from ..core.generation import Handover
-from ..core.snapshot import Snapshot
+from ..core.unreadable import Unreadable
 from ..reading.clock import now
 from ..reading.sysfs import read_snapshot
-from ..reading.tree import ReadError, UnstableError
 from . import cache
 from .cache import Cached, CacheError
 
@@ -33,8 +32,8 @@ class Service:
         `missed` then names what changed since the cache was written, if anything did.
         """
         self._root = root
-        reading = _read(root)
-        self.unsettled = isinstance(reading, UnstableError)
+        reading = read_snapshot(root)
+        self.unsettled = isinstance(reading, Unreadable) and reading.unstable
         self.missed: tuple[str, ...] = ()
         self.handover = generation.first(reading, boot_id, now())
         self._origin = (logging.INFO, "There is no cache yet")
@@ -80,30 +79,24 @@ class Service:
         except CacheError as error:
             log.error("The cache cannot be written, so late shutdown has none: %s", error)
 
-    def refresh(self, changed: Callable[[tuple[str, ...]], None]) -> bool:
-        """Read everything again; call `changed` and return True where that says something new.
+    def refresh(self, changed: Callable[[tuple[str, ...]], None]) -> Handover | Unreadable:
+        """Read everything again, and call `changed` where that says something new.
 
-        Raises UnstableError where sysfs keeps changing: the present handover then stays.
+        What it returns is the present handover, or why there is nothing to judge that by: sysfs
+        keeps changing, and the present one stays.
         """
-        reading = _read(self._root)
-        if isinstance(reading, UnstableError):
-            raise reading
+        reading = read_snapshot(self._root)
+        if isinstance(reading, Unreadable) and reading.unstable:
+            return reading
         before, self.handover = self.handover, generation.succeed(self.handover, reading, now())
         if self.handover is before:
-            return False
+            return before
         names = generation.changed(before.parts, self.handover.parts)
         log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
         _log_assessment(self.handover)
         self._store()
         changed(names)
-        return True
-
-
-def _read(root: Path) -> Snapshot | ReadError:
-    try:
-        return read_snapshot(root)
-    except ReadError as error:
-        return error
+        return self.handover
 
 
 def _log_assessment(current: Handover) -> None:

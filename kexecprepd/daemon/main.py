@@ -9,8 +9,8 @@ from typing import Any
 from gi.repository import GLib
 
 from ..core.generation import Handover
+from ..core.unreadable import Unreadable
 from ..reading.clock import boot_id
-from ..reading.tree import UnstableError
 from ..wire.bus import Bus, BusUnavailable
 from ..wire.names import (
     BUS_NAME,
@@ -99,16 +99,16 @@ class Daemon:
         self._manager.show(self._service.handover, names)
         self._notifier.status(self._words())
 
-    def _refresh(self) -> Handover:
-        self._service.refresh(self._changed)
-        return self._service.handover
+    def _refresh(self) -> Handover | Unreadable:
+        return self._service.refresh(self._changed)
 
     def _settled(self) -> bool:
-        try:
-            return self._service.refresh(self._changed)
-        except UnstableError as error:
-            log.warning("%s; what was read before stays", error)
+        before = self._service.handover
+        found = self._refresh()
+        if isinstance(found, Unreadable):
+            log.warning("%s; what was read before stays", found)
             return False
+        return found is not before
 
     def _reload(self) -> None:
         self._notifier.reloading()

@@ -17,7 +17,7 @@ from ..core.finding import Severity, State
 from ..core.generation import Handover
 from ..core.placement import PlacementError, excluded_ranges, place
 from ..core.snapshot import Snapshot
-from ..reading.tree import UnstableError
+from ..core.unreadable import Unreadable
 from ..wire.bus import Reply, signal
 from ..wire.errors import Failed, Invalid, InvalidArgs, Unsupported
 from ..wire.loader_info import loader_info
@@ -50,10 +50,9 @@ class Manager:
     MapChanged = signal()
     PropertiesChanged = signal()
 
-    def __init__(self, handover: Handover, refresh: Callable[[], Handover]) -> None:
-        """`refresh` reads everything again, and has called `show` where that changed anything.
-
-        It may raise UnstableError.
+    def __init__(self, handover: Handover, refresh: Callable[[], Handover | Unreadable]) -> None:
+        """`refresh` reads everything again, and has called `show` where that changed anything;
+        it returns the present handover, or why there was nothing to judge that by.
         """
         self._refresh = refresh
         self._adopt(handover)
@@ -138,11 +137,10 @@ class Manager:
         return Reply(GLib.Variant("(a(sssa{sv}))", (findings,)))
 
     def Refresh(self) -> Reply:
-        try:
-            handover = self._refresh()
-        except UnstableError as error:
-            raise Failed(f"Sysfs could not be read: {error}. {error.hint}") from error
-        return Reply(GLib.Variant("(t)", (handover.generation,)))
+        found = self._refresh()
+        if isinstance(found, Unreadable):
+            raise Failed(f"{found.sentence} {found.hint}")
+        return Reply(GLib.Variant("(t)", (found.generation,)))
 
     def Describe(self) -> Reply:
         return Reply(GLib.Variant("(s)", (json.dumps(self._properties),)))

@@ -12,16 +12,16 @@ import pytest
 
 from kexecprepd import __main__ as daemon
 from kexecprepd import __version__
-from kexecprepd.core import generation, unsupported
+from kexecprepd.core import generation, unreadable, unsupported
 from kexecprepd.core.finding import State
 from kexecprepd.core.rules import RULES
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.exits import Exit
 from kexecprepd.reading import sysfs, tree
 from kexecprepd.reading.clock import now
-from kexecprepd.reading.sysfs import read_snapshot
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import loader_info
+from tests.support.snapshots import read_snapshot
 
 MAN = Path(__file__).parents[2] / "man"
 FINDINGS = "kexecprepd-findings.7"
@@ -209,7 +209,7 @@ def unescaped(text: str) -> str:
 
 
 def test_every_finding_of_the_reading_and_no_other() -> None:
-    sources = source(sysfs.__file__) + source(tree.__file__)
+    sources = "".join(source(each.__file__) for each in (sysfs, tree, unreadable))
     codes = set(re.findall(r'"(sysfs-[a-z]+)"', sources))
     assert len(codes) > 3
     assert sorted(tags(FINDINGS, "READING")) == sorted(f"{code} (error)" for code in codes)

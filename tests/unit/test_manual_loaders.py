@@ -8,9 +8,9 @@ from pathlib import Path
 from kexecprepd import __version__
 from kexecprepd.core import generation
 from kexecprepd.reading.clock import now
-from kexecprepd.reading.sysfs import read_snapshot
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import loader_info
+from tests.support.snapshots import read_snapshot
 
 from .test_manual import MAN, section, tags
 
