@@ -7,6 +7,7 @@ no reader finds one of them old and the other new, half-written or stale.
 """
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -32,6 +33,9 @@ _CURRENT = "current"
 _PREFIX = "pair."
 
 
+log = logging.getLogger(__name__)
+
+
 class CacheError(Exception):
     """The cache cannot be used or written; the text says why."""
 
@@ -51,6 +55,14 @@ class Cached:
     sha256: str
     document: Mapping[str, Any]
     mismatch: str | None = None
+
+
+def keep(root: Path, handover: Handover) -> None:
+    """As `write`; a failure is logged, and no reason to stop: the bus still serves."""
+    try:
+        write(root, handover)
+    except CacheError as error:
+        log.error("The cache cannot be written, so late shutdown has none: %s", error)
 
 
 def write(root: Path, handover: Handover) -> None:

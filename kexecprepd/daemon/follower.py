@@ -23,8 +23,12 @@ _LEVELS = {
 }
 
 
-class Service:
-    """One handover at a time, on disk and in memory. Nothing in it knows of D-Bus."""
+Subscriber = Callable[[Handover, tuple[str, ...]], None]
+"""Called with a new handover, and with the names of the parts that differ from the one before."""
+
+
+class Follower:
+    """One handover at a time, and whoever wants to be told of the next."""
 
     def __init__(self, root: Path, boot_id: str) -> None:
         """Read sysfs below `root`, and go on from the cache where it belongs to this boot.
@@ -32,6 +36,7 @@ class Service:
         `missed` then names what changed since the cache was written, if anything did.
         """
         self._root = root
+        self._subscribers: list[Subscriber] = []
         reading = read_snapshot(root)
         self.unsettled = isinstance(reading, Unreadable) and reading.unstable
         self.missed: tuple[str, ...] = ()
@@ -66,21 +71,20 @@ class Service:
         self.handover = generation.numbered(fresh, cached.generation + 1, fresh.taken)
         return found
 
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Tell it of every handover from now on, after those that subscribed before it."""
+        self._subscribers.append(subscriber)
+
     def begin(self) -> None:
-        """Say what was found, and write it down. Only the owner of the bus name may do that."""
+        """Say what was found, to the journal and to the subscribers, with what was missed.
+
+        Only the owner of the bus name may do that.
+        """
         log.log(*self._origin)
-        _log_assessment(self.handover)
-        self._store()
+        self._tell(self.missed)
 
-    def _store(self) -> None:
-        # A failure is no reason to stop: the bus still serves.
-        try:
-            cache.write(self._root, self.handover)
-        except CacheError as error:
-            log.error("The cache cannot be written, so late shutdown has none: %s", error)
-
-    def refresh(self, changed: Callable[[tuple[str, ...]], None]) -> Handover | Unreadable:
-        """Read everything again, and call `changed` where that says something new.
+    def refresh(self) -> Handover | Unreadable:
+        """Read everything again, and tell the subscribers where that says something new.
 
         What it returns is the present handover, or why there is nothing to judge that by: sysfs
         keeps changing, and the present one stays.
@@ -93,10 +97,22 @@ class Service:
             return before
         names = generation.changed(before.parts, self.handover.parts)
         log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
-        _log_assessment(self.handover)
-        self._store()
-        changed(names)
+        self._tell(names)
         return self.handover
+
+    def look(self) -> bool:
+        """Refresh where nobody waits for the outcome; whether that found something new."""
+        before = self.handover
+        found = self.refresh()
+        if isinstance(found, Unreadable):
+            log.warning("%s; what was read before stays", found)
+            return False
+        return found is not before
+
+    def _tell(self, names: tuple[str, ...]) -> None:
+        _log_assessment(self.handover)
+        for subscriber in self._subscribers:
+            subscriber(self.handover, names)
 
 
 def _log_assessment(current: Handover) -> None:

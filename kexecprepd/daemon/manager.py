@@ -51,8 +51,8 @@ class Manager:
     PropertiesChanged = signal()
 
     def __init__(self, handover: Handover, refresh: Callable[[], Handover | Unreadable]) -> None:
-        """`refresh` reads everything again, and has called `show` where that changed anything;
-        it returns the present handover, or why there was nothing to judge that by.
+        """`refresh` reads everything again, and brings the present handover or why there was
+        nothing to judge that by; whoever else it tells, it has told `show` before it returns.
         """
         self._refresh = refresh
         self._adopt(handover)
@@ -72,17 +72,18 @@ class Manager:
             raise AttributeError(name) from None
 
     def show(self, handover: Handover, changed: tuple[str, ...]) -> None:
-        """Serve a new handover, and tell everyone: PropertiesChanged, then MapChanged."""
+        """Serve a new handover, and tell everyone: PropertiesChanged, then MapChanged.
+
+        For the handover that is being shown from the start on, MapChanged tells what changed
+        before, if anything did.
+        """
         before = self._properties
         self._adopt(handover)
         differing = {k: v for k, v in self._properties.items() if v != before[k]}
-        self.PropertiesChanged(MANAGER, differing, [])
-        self.announce(changed)
-
-    def announce(self, changed: tuple[str, ...]) -> None:
-        """Send MapChanged for the handover that is being shown."""
-        handover = self._handover
-        self.MapChanged(handover.generation, handover.assessment.sha256, list(changed))
+        if differing:
+            self.PropertiesChanged(MANAGER, differing, [])
+        if differing or changed:
+            self.MapChanged(handover.generation, handover.assessment.sha256, list(changed))
 
     def GetSetupData(self) -> Reply:
         data, _ = self._image()
