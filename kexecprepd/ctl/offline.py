@@ -10,7 +10,7 @@ from ..core.snapshot import MemoryRange, RuntimeRegion, Snapshot
 from ..core.unreadable import Unreadable
 from ..core.verdict import Assessment, assess
 from ..reading.sysfs import read_snapshot
-from .exits import CtlError, Exit
+from .exits import CtlError, Exit, failed
 
 
 class Offline:
@@ -19,7 +19,7 @@ class Offline:
     def __init__(self, root: Path) -> None:
         reading = read_snapshot(root)
         if isinstance(reading, Unreadable):
-            raise unreadable(reading)
+            raise failed(reading)
         self.snapshot: Snapshot = reading
         self.assessment: Assessment = assess(reading)
 
@@ -54,11 +54,5 @@ class Offline:
         try:
             return compose(self.snapshot).pack()
         except ImageError as error:
-            sentence = f"There is no image to pack: {error}."
+            sentence = f"There is no image to pack: {error.reason}."
             raise CtlError(Exit.UNSUPPORTED, sentence, hint) from error
-
-
-def unreadable(reading: Unreadable) -> CtlError:
-    """How the program ends where there is nothing to answer from."""
-    code = Exit.DENIED if reading.denied else Exit.FAILED
-    return CtlError(code, reading.sentence, reading.hint)

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import KexecprepdError
 from ..core.generation import Handover, Parts, Timestamp
 from ..core.image import sha256
 from ..wire.loader_info import loader_info
@@ -36,8 +37,10 @@ _PREFIX = "pair."
 log = logging.getLogger(__name__)
 
 
-class CacheError(Exception):
+class CacheError(KexecprepdError):
     """The cache cannot be used or written; the text says why."""
+
+    LEAD = "The cache cannot be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +65,7 @@ def keep(root: Path, handover: Handover) -> None:
     try:
         write(root, handover)
     except CacheError as error:
-        log.error("The cache cannot be written, so late shutdown has none: %s", error)
+        log.error("The cache cannot be written, so late shutdown has none: %s", error.reason)
 
 
 def write(root: Path, handover: Handover) -> None:

@@ -45,7 +45,7 @@ class Follower:
         try:
             cached = cache.read(root)
         except CacheError as error:
-            self._origin = (logging.WARNING, f"Discarded the cache: {error}")
+            self._origin = (logging.WARNING, f"Discarded the cache: {error.reason}")
         else:
             if cached is not None:
                 self._origin = self._go_on_from(cached)

@@ -33,7 +33,7 @@ def run(root: Path, level: int) -> int:
     try:
         daemon = Daemon(root, log_control)
     except BusUnavailable as error:
-        log.error("%s", error)
+        log.error("%s", error.reason)
         return 1
     except OSError as error:
         log.error("The boot id cannot be read: %s", error)

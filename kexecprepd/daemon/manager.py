@@ -94,7 +94,7 @@ class Manager:
         try:
             placed, efi_info = place(data, snapshot, address, next_node)
         except PlacementError as error:
-            raise InvalidArgs(f"The image cannot be placed: {error}.") from error
+            raise InvalidArgs(error.sentence) from error
         return Reply(GLib.Variant.new_tuple(_bytes(placed), _bytes(efi_info), self._info))
 
     def OpenSetupData(self) -> Reply:

@@ -21,10 +21,6 @@ _CAP_SYS_BOOT = 22
 _EFFECTIVE = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 
 
-class NotPermitted(LoadError):
-    """The user that asks lacks the privilege."""
-
-
 def obstacle(system: System, machine: str, capabilities: int | None) -> LoadError | None:
     """Why kexec_load(2) will be refused; None where nothing speaks against it.
 
@@ -39,7 +35,7 @@ def obstacle(system: System, machine: str, capabilities: int | None) -> LoadErro
         return LoadError(f"kexec_load(2) would be refused: {reason}.", _hint(system))
     if capabilities is not None and not capabilities >> _CAP_SYS_BOOT & 1:
         sentence = "Only root may load or unload a kernel: it takes CAP_SYS_BOOT."
-        return NotPermitted(sentence, "Use sudo.")
+        return LoadError(sentence, "Use sudo.", denied=True)
     return None
 
 

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..abi.efi import U64
+from ..core.errors import KexecprepdError
 from ..core.unreadable import Unreadable
 
 MAX_TEXT = 4096
@@ -23,11 +24,11 @@ _TRANSIENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """Errors that tell of the moment, not of the file."""
 
 
-class ReadError(Exception):
+class ReadError(KexecprepdError):
     """Sysfs could not be read whole; `unreadable` says how."""
 
     def __init__(self, unreadable: Unreadable) -> None:
-        super().__init__(str(unreadable))
+        super().__init__(unreadable.sentence, unreadable.hint, denied=unreadable.denied)
         self.unreadable = unreadable
 
 
