@@ -15,6 +15,7 @@ from ..loader import bzimage, files, kexec, preflight, uki
 from ..loader.bzimage import BzImage
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
+from ..reading import small
 from ..reading.iomem import IomemError
 from ..reading.kernel import read_system
 from ..reading.tree import ReadError, words_of
@@ -151,7 +152,7 @@ def _cmdline(options: Namespace, built_in: str | None) -> str:
         return built_in or ""
     path = options.root / "proc/cmdline"
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = small.contents(path).decode("utf-8", "surrogateescape")
     except OSError as error:
         sentence = f"{path} cannot be read: {words_of(error)}."
         raise LoadError(sentence, "Give the command line with --append.") from error

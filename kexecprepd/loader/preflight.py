@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..reading.kernel import System, load_obstacle, read_system, signed_only
+from ..reading.small import text_or_none
 from .errors import LoadError
 
 _CAP_SYS_BOOT = 22
@@ -64,9 +65,6 @@ def check(root: Path) -> LoadError | None:
 
 
 def _capabilities(root: Path) -> int | None:
-    try:
-        status = (root / "proc/self/status").read_text("ascii", errors="backslashreplace")
-    except OSError:
-        return None  # the system call itself will tell
-    found = _EFFECTIVE.search(status)
+    # Where it is not told here, the system call itself will tell.
+    found = _EFFECTIVE.search(text_or_none(root / "proc/self/status") or "")
     return int(found[1], 16) if found else None

@@ -8,18 +8,17 @@ Source: kernel/resource.c (r_show): two blanks for each level of nesting, at lea
 hexadecimal digits, and zeros in place of every address for those without CAP_SYS_ADMIN.
 """
 
+import errno
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..core.errors import KexecprepdError
 from ..core.intervals import Interval
+from . import small
 from .tree import words_of
 
 _PASSES = 10
-_LIMIT = 16 << 20
-"""Bytes, far above the longest that there is: a few thousand lines."""
-
 _LINE = re.compile(r"((?:  )*)([0-9a-f]{4,16})-([0-9a-f]{4,16}) : (.+)")
 _AS_ROOT = "Run this as root, with CAP_SYS_ADMIN."
 _DAMAGED = "This is not what the kernel writes: compare with kernel/resource.c."
@@ -54,11 +53,12 @@ def read(root: Path) -> tuple[Resource, ...] | None:
     # The kernel gives it in pieces, and leaves a line out where one before it goes meanwhile.
     for _ in range(_PASSES):
         try:
-            with path.open("rb") as file:
-                data = file.read(_LIMIT + 1)
+            data = small.contents(path)
         except FileNotFoundError:
             return None
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise IomemError(f"{path} is {words_of(error)}.", _DAMAGED) from error
             sentence = f"{path} cannot be read: {words_of(error)}."
             denied = isinstance(error, PermissionError)
             raise IomemError(sentence, _AS_ROOT, denied=denied) from error
@@ -68,8 +68,6 @@ def read(root: Path) -> tuple[Resource, ...] | None:
     else:
         sentence = f"{path} kept changing: no two of {_PASSES} readings agreed."
         raise IomemError(sentence, "Try again when no devices are being plugged.")
-    if len(data) > _LIMIT:
-        raise IomemError(f"{path} is longer than {_LIMIT} bytes.", _DAMAGED)
     resources = parse(data.decode("utf-8", "backslashreplace"), str(path))
     if all(resource.start == resource.end == 0 for resource in resources):
         sentence = f"{path} tells root alone which memory is in use."

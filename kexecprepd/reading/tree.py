@@ -11,6 +11,7 @@ from pathlib import Path
 from ..abi.efi import U64
 from ..core.errors import KexecprepdError
 from ..core.unreadable import Unreadable
+from . import small
 
 MAX_TEXT = 4096
 """A sysfs attribute never exceeds a page."""
@@ -80,21 +81,11 @@ class Tree:
     def bytes(self, path: str, limit: int) -> bytes:
         """A whole file. A file longer than `limit` bytes is an error: nothing is cut off."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            return small.contents(path, limit, dir_fd=self._fd)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise self.malformed(path, f"at most {limit} bytes") from error
             raise self._unreadable(path, error) from error
-        try:
-            content = b""
-            while len(content) <= limit:
-                chunk = os.read(fd, limit + 1 - len(content))
-                if not chunk:
-                    return content
-                content += chunk
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        finally:
-            os.close(fd)
-        raise self.malformed(path, f"at most {limit} bytes")
 
     def text(self, path: str) -> str:
         try:
