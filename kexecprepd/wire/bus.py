@@ -150,7 +150,9 @@ class Bus:
         except CallFailed as error:
             raise AccessDenied("The bus does not tell who is calling.") from error
         if uid != 0:
-            raise AccessDenied("This is for root alone, as it tells physical addresses.")
+            raise AccessDenied(
+                "This is for root alone: it tells physical addresses, or steers the daemon."
+            )
 
 
 def _call_failed(error: Any) -> CallFailed:
