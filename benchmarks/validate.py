@@ -15,8 +15,8 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 from kexecprepd.abi.efi import PAGE_SIZE, RUNTIME, VA_START
 from kexecprepd.core.rules import validate
 from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
+from tests.support.snapshots import read_snapshot
 
 REPETITIONS = 5
 SIZES = (10_000, 20_000)

@@ -8,9 +8,9 @@ from typing import Any
 
 from ..abi.bootparam import BootParams, pack_e820
 from ..abi.setup_data import EfiSetupData
-from ..reading.tree import ReadError
 from .presence import absent_memory
 from .snapshot import SetupData, Snapshot
+from .unreadable import Unreadable
 from .verdict import Assessment, assess
 
 Parts = Mapping[str, Any]
@@ -49,9 +49,9 @@ class Handover:
     assessment: Assessment
 
 
-def parts_of(reading: Snapshot | ReadError) -> Parts:
+def parts_of(reading: Snapshot | Unreadable) -> Parts:
     """The parts of a reading as JSON values; none where it failed."""
-    if isinstance(reading, ReadError):
+    if isinstance(reading, Unreadable):
         return {}
     parts = {
         "runtime-map": reading.runtime_map,
@@ -109,7 +109,7 @@ def changed(before: Parts, after: Parts) -> tuple[str, ...]:
     )
 
 
-def first(reading: Snapshot | ReadError, boot_id: str, now: Timestamp) -> Handover:
+def first(reading: Snapshot | Unreadable, boot_id: str, now: Timestamp) -> Handover:
     """Start a count, at generation 1."""
     return Handover(
         generation=1,
@@ -126,7 +126,7 @@ def numbered(handover: Handover, generation: int, taken: Timestamp) -> Handover:
     return replace(handover, generation=generation, taken=taken)
 
 
-def succeed(previous: Handover, reading: Snapshot | ReadError, now: Timestamp) -> Handover:
+def succeed(previous: Handover, reading: Snapshot | Unreadable, now: Timestamp) -> Handover:
     """The next generation, or `previous` itself where the reading says nothing new."""
     following = first(reading, previous.boot_id, now)
     if (following.parts, following.assessment) == (previous.parts, previous.assessment):

@@ -29,6 +29,7 @@ from ..abi.setup_data import (
     unpack_efi_setup_data,
     unpack_header,
 )
+from .errors import KexecprepdError
 from .snapshot import RuntimeRegion, Snapshot
 
 DESCRIPTORS_OFFSET = HEADER_SIZE + EFI_SETUP_DATA_SIZE
@@ -44,8 +45,10 @@ MAX_REGIONS = (EARLY_WINDOW - DESCRIPTORS_OFFSET) // DESCRIPTOR_SIZE
 """How many descriptors fit the next kernel's early mapping in an image that is page-aligned."""
 
 
-class ImageError(ValueError):
+class ImageError(KexecprepdError):
     """The bytes are not an image, or a snapshot lacks what an image needs."""
+
+    LEAD = "There is no image"
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,13 +6,16 @@ from dataclasses import dataclass
 from ..abi.efi import PAGE_SIZE, type_name
 from ..abi.setup_data import ALIGNMENT, relink
 from . import intervals
+from .errors import KexecprepdError
 from .image import DESCRIPTORS_OFFSET, EARLY_WINDOW, efi_info
 from .intervals import Interval
 from .snapshot import MemoryRange, Snapshot
 
 
-class PlacementError(ValueError):
+class PlacementError(KexecprepdError):
     """The image cannot be placed there; the text says why."""
+
+    LEAD = "The image cannot be placed"
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What one whole reading of sysfs says: immutable values without behaviour of their own.
+"""What one whole reading of sysfs says: immutable values, and what follows from one alone.
 
 Addresses and sizes are in bytes, physical unless a name says `virt`; all are unsigned 64-bit.
 """

@@ -3,11 +3,11 @@
 
 from dataclasses import dataclass
 
-from ..reading.tree import ReadError
 from . import image
 from .finding import Finding, Severity, State
 from .rules import validate
 from .snapshot import Snapshot
+from .unreadable import Unreadable
 from .unsupported import unsupported
 
 
@@ -29,13 +29,12 @@ class Assessment:
         return sum(finding.severity is severity for finding in self.findings)
 
 
-def assess(reading: Snapshot | ReadError) -> Assessment:
+def assess(reading: Snapshot | Unreadable) -> Assessment:
     """Judge a snapshot, or the failure to take one."""
-    if isinstance(reading, ReadError):
+    if isinstance(reading, Unreadable):
         details = {"path": reading.path}
         failure = Finding(Severity.ERROR, reading.code, f"{reading}.", reading.hint, details)
-        reason = f"Sysfs could not be read: {reading}."
-        return Assessment(State.INVALID, reason, (failure,), None, "")
+        return Assessment(State.INVALID, reading.sentence, (failure,), None, "")
     nothing = unsupported(reading)
     if nothing is not None:
         return Assessment(State.UNSUPPORTED, nothing.message, (nothing,), None, "")

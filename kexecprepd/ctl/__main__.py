@@ -27,7 +27,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options)
     except CtlError as error:
-        print(f"kexecprepctl: {error}", file=sys.stderr)
+        print(f"kexecprepctl: {error.sentence}", file=sys.stderr)
         if error.hint:
             print(f"  {error.hint}", file=sys.stderr)
         return error.code

@@ -48,7 +48,7 @@ def _findings(source: Client | Offline) -> list[Finding] | None:
     try:
         return source.findings()
     except CtlError as error:
-        if error.code is not Exit.DENIED:
+        if not error.denied:
             raise
         return None
 

@@ -19,8 +19,6 @@ from .exits import CtlError, Exit
 _DBUS_ERROR = "org.freedesktop.DBus.Error."
 
 _CODES = {
-    _DBUS_ERROR + "AccessDenied": Exit.DENIED,
-    errors.AccessDenied.name: Exit.DENIED,
     errors.Invalid.name: Exit.INVALID,
     errors.Unsupported.name: Exit.UNSUPPORTED,
     **{
@@ -61,7 +59,7 @@ class Client:
         try:
             self._bus = Bus()
         except BusUnavailable as error:
-            sentence = f"The daemon cannot be asked: {error}."
+            sentence = f"The daemon cannot be asked: {error.reason}."
             hint = "This needs a running D-Bus system bus."
             raise CtlError(Exit.UNREACHABLE, sentence, hint) from error
 
@@ -144,17 +142,15 @@ def _bytes(reply: Any, index: int) -> bytes:
 
 
 def _in_words(error: CallFailed) -> CtlError:
-    if error.name.startswith(_NOT_STARTED):
-        code = Exit.UNREACHABLE
-    else:
-        code = _CODES.get(error.name, Exit.FAILED)
-    if code is Exit.DENIED:
+    if error.denied:
         return CtlError(
-            code,
+            Exit.DENIED,
             "Only root may ask for this: it tells physical addresses.",
             "Use sudo, or `kexecprepctl status`, which everyone may.",
         )
-    if code is Exit.UNREACHABLE:
-        return CtlError(code, f"The daemon cannot be reached: {error}", _START_HINT)
+    code = _CODES.get(error.name, Exit.FAILED)
+    if code is Exit.UNREACHABLE or error.name.startswith(_NOT_STARTED):
+        sentence = f"The daemon cannot be reached: {error.sentence}"
+        return CtlError(Exit.UNREACHABLE, sentence, _START_HINT)
     hint = "`kexecprepctl findings` says where, and what to do." if code is Exit.INVALID else ""
-    return CtlError(code, str(error), hint)
+    return CtlError(code, error.sentence, hint)

@@ -12,6 +12,7 @@ from typing import Any
 
 from ..core.finding import Severity, State
 from ..core.image import sha256
+from ..reading.tree import words_of
 from . import map_view
 from .client import Client
 from .exits import CtlError, Exit
@@ -138,7 +139,7 @@ def _write(path: Path, data: bytes) -> None:
             os.unlink(name)
             raise
     except OSError as error:
-        sentence = f"{path} cannot be written: {(error.strerror or str(error)).lower()}."
+        sentence = f"{path} cannot be written: {words_of(error)}."
         raise CtlError(Exit.FAILED, sentence) from error
 
 

@@ -3,6 +3,9 @@
 
 from enum import IntEnum
 
+from ..core.errors import KexecprepdError
+from ..core.unreadable import Unreadable
+
 
 class Exit(IntEnum):
     """Exit codes, as kexecprepctl(1) documents them."""
@@ -17,10 +20,14 @@ class Exit(IntEnum):
     DENIED = 7
 
 
-class CtlError(Exception):
+class CtlError(KexecprepdError):
     """Ends the program with `code`, one sentence on standard error, and what to do about it."""
 
     def __init__(self, code: Exit, sentence: str, hint: str = "") -> None:
-        super().__init__(sentence)
+        super().__init__(sentence, hint, denied=code is Exit.DENIED)
         self.code = code
-        self.hint = hint
+
+
+def failed(why: KexecprepdError | Unreadable) -> CtlError:
+    """How the program ends for something that another floor could not do."""
+    return CtlError(Exit.DENIED if why.denied else Exit.FAILED, why.sentence, why.hint)

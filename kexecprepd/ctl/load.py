@@ -15,9 +15,11 @@ from ..loader import bzimage, files, kexec, preflight, uki
 from ..loader.bzimage import BzImage
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
+from ..reading import small
+from ..reading.iomem import IomemError
 from ..reading.kernel import read_system
-from ..reading.tree import words_of
-from .exits import CtlError, Exit
+from ..reading.tree import ReadError, words_of
+from .exits import CtlError, Exit, failed
 from .load_source import Source, of_daemon, of_tree
 from .load_view import Report, print_report
 from .output import print_json
@@ -43,13 +45,11 @@ class Wanted:
 
 @contextmanager
 def _in_words() -> Iterator[None]:
-    """The one place where a LoadError becomes a CtlError."""
+    """The one place where what keeps a kernel from being loaded becomes a CtlError."""
     try:
         yield
-    except LoadError as error:
-        denied = isinstance(error, preflight.NotPermitted)
-        code = Exit.DENIED if denied else Exit.FAILED
-        raise CtlError(code, str(error), error.hint) from error
+    except (LoadError, ReadError, IomemError) as error:
+        raise failed(error) from error
 
 
 @_in_words()
@@ -152,7 +152,7 @@ def _cmdline(options: Namespace, built_in: str | None) -> str:
         return built_in or ""
     path = options.root / "proc/cmdline"
     try:
-        text = path.read_bytes().decode("utf-8", "surrogateescape")
+        text = small.contents(path).decode("utf-8", "surrogateescape")
     except OSError as error:
         sentence = f"{path} cannot be read: {words_of(error)}."
         raise LoadError(sentence, "Give the command line with --append.") from error
@@ -166,7 +166,7 @@ def without_boot_image(cmdline: str) -> str:
 
 
 def _plan(wanted: Wanted, options: Namespace) -> tuple[Source, Plan]:
-    """The plan, of one generation of the map throughout. Raises LoadError and CtlError."""
+    """The plan, of one generation of the map throughout. Raises KexecprepdError."""
     here = options.root == _ROOT and not options.no_efi
     for _ in range(_TRIES):
         source = of_daemon() if here else of_tree(options.root, efi=not options.no_efi)

@@ -15,7 +15,7 @@ from ..loader.memory import usable
 from ..loader.plan import Handed, Machine
 from ..reading import iomem
 from ..reading.kernel import read_system
-from ..reading.tree import ReadError, Tree
+from ..reading.tree import Tree
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline
@@ -54,7 +54,7 @@ def of_daemon() -> Source:
         data, info = client.image()
     except CtlError as error:
         if error.code is Exit.UNSUPPORTED:
-            return _without_efi(Offline(Path("/")), Path("/"), f"EFI is left out. {error}")
+            return _without_efi(Offline(Path("/")), Path("/"), f"EFI is left out. {error.sentence}")
         raise _with_way_out(error) from error
 
     generation = info.generation
@@ -93,7 +93,7 @@ def of_tree(root: Path, *, efi: bool) -> Source:
         try:
             return Handed(*place(data, snapshot, address, next_node))
         except PlacementError as error:
-            raise LoadError(f"The image cannot be placed: {error}.", _WITHOUT) from error
+            raise LoadError(error.sentence, _WITHOUT) from error
 
     machine, notes = _machine_of(offline, root)
     regions = len(snapshot.runtime_regions)
@@ -110,7 +110,7 @@ def _with_way_out(error: CtlError) -> CtlError:
     """The same error; where EFI is what fails, with how to load without it."""
     if error.code not in (Exit.INVALID, Exit.UNREACHABLE):
         return error
-    return CtlError(error.code, str(error), f"{error.hint} {_WITHOUT}".strip())
+    return CtlError(error.code, error.sentence, f"{error.hint} {_WITHOUT}".strip())
 
 
 def _machine_of(offline: Offline, root: Path) -> tuple[Machine, tuple[str, ...]]:
@@ -151,11 +151,6 @@ def _machine(
 
 
 def _boot_params(root: Path) -> bytes:
-    """struct boot_params as the running kernel was handed it."""
-    try:
-        with Tree.open(root / "sys") as tree:
-            return tree.bytes("kernel/boot_params/data", SIZE)
-    except ReadError as error:
-        denied = isinstance(error.__cause__, PermissionError)
-        code = Exit.DENIED if denied else Exit.FAILED
-        raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error
+    """struct boot_params as the running kernel was handed it. Raises ReadError."""
+    with Tree.open(root / "sys") as tree:
+        return tree.bytes("kernel/boot_params/data", SIZE)

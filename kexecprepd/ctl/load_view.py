@@ -52,7 +52,7 @@ class Report:
                 "the running kernel."
             )
         if self.obstacle is not None:
-            notes.append(f"{self.obstacle} {self.obstacle.hint}".strip())
+            notes.append(f"{self.obstacle.sentence} {self.obstacle.hint}".strip())
         return tuple(notes)
 
     @property
@@ -137,7 +137,7 @@ def as_json(report: Report) -> dict[str, Any]:
             for segment in report.plan.segments
         ],
         "avoided": [{"start": a.start, "end": a.end, "why": a.why} for a in report.plan.avoided],
-        "obstacle": None if report.obstacle is None else str(report.obstacle),
+        "obstacle": None if report.obstacle is None else report.obstacle.sentence,
         "notes": list(report.notes),
     }
 

@@ -7,23 +7,21 @@ from typing import Any
 from ..core.finding import Finding, Severity
 from ..core.image import ImageError, compose
 from ..core.snapshot import MemoryRange, RuntimeRegion, Snapshot
+from ..core.unreadable import Unreadable
 from ..core.verdict import Assessment, assess
 from ..reading.sysfs import read_snapshot
-from ..reading.tree import ReadError
-from .exits import CtlError, Exit
+from .exits import CtlError, Exit, failed
 
 
 class Offline:
     """The same questions as `Client` has, without a daemon. Making it may raise CtlError."""
 
     def __init__(self, root: Path) -> None:
-        try:
-            self.snapshot: Snapshot = read_snapshot(root)
-        except ReadError as error:
-            denied = isinstance(error.__cause__, PermissionError)
-            code = Exit.DENIED if denied else Exit.FAILED
-            raise CtlError(code, f"Sysfs could not be read: {error}.", error.hint) from error
-        self.assessment: Assessment = assess(self.snapshot)
+        reading = read_snapshot(root)
+        if isinstance(reading, Unreadable):
+            raise failed(reading)
+        self.snapshot: Snapshot = reading
+        self.assessment: Assessment = assess(reading)
 
     def properties(self) -> dict[str, Any]:
         """The properties that follow from the tree alone."""
@@ -56,5 +54,5 @@ class Offline:
         try:
             return compose(self.snapshot).pack()
         except ImageError as error:
-            sentence = f"There is no image to pack: {error}."
+            sentence = f"There is no image to pack: {error.reason}."
             raise CtlError(Exit.UNSUPPORTED, sentence, hint) from error

@@ -42,7 +42,7 @@ class _Watch:
         try:
             properties = self._client.properties()
         except CtlError as error:  # it went away just now: what the signal said still counts
-            self._note(str(error))
+            self._note(error.sentence)
             properties = {"State": "unknown", "Reason": ""}
         state = properties["State"]
         try:

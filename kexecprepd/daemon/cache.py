@@ -7,6 +7,7 @@ no reader finds one of them old and the other new, half-written or stale.
 """
 
 import json
+import logging
 import os
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from ..core.errors import KexecprepdError
 from ..core.generation import Handover, Parts, Timestamp
 from ..core.image import sha256
 from ..wire.loader_info import loader_info
@@ -32,8 +34,13 @@ _CURRENT = "current"
 _PREFIX = "pair."
 
 
-class CacheError(Exception):
+log = logging.getLogger(__name__)
+
+
+class CacheError(KexecprepdError):
     """The cache cannot be used or written; the text says why."""
+
+    LEAD = "The cache cannot be used"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +58,14 @@ class Cached:
     sha256: str
     document: Mapping[str, Any]
     mismatch: str | None = None
+
+
+def keep(root: Path, handover: Handover) -> None:
+    """As `write`; a failure is logged, and no reason to stop: the bus still serves."""
+    try:
+        write(root, handover)
+    except CacheError as error:
+        log.error("The cache cannot be written, so late shutdown has none: %s", error.reason)
 
 
 def write(root: Path, handover: Handover) -> None:

@@ -8,10 +8,9 @@ from pathlib import Path
 from ..core import generation
 from ..core.finding import Severity, State
 from ..core.generation import Handover
-from ..core.snapshot import Snapshot
+from ..core.unreadable import Unreadable
 from ..reading.clock import now
 from ..reading.sysfs import read_snapshot
-from ..reading.tree import ReadError, UnstableError
 from . import cache
 from .cache import Cached, CacheError
 
@@ -24,8 +23,12 @@ _LEVELS = {
 }
 
 
-class Service:
-    """One handover at a time, on disk and in memory. Nothing in it knows of D-Bus."""
+Subscriber = Callable[[Handover, tuple[str, ...]], None]
+"""Called with a new handover, and with the names of the parts that differ from the one before."""
+
+
+class Follower:
+    """One handover at a time, and whoever wants to be told of the next."""
 
     def __init__(self, root: Path, boot_id: str) -> None:
         """Read sysfs below `root`, and go on from the cache where it belongs to this boot.
@@ -33,15 +36,16 @@ class Service:
         `missed` then names what changed since the cache was written, if anything did.
         """
         self._root = root
-        reading = _read(root)
-        self.unsettled = isinstance(reading, UnstableError)
+        self._subscribers: list[Subscriber] = []
+        reading = read_snapshot(root)
+        self.unsettled = isinstance(reading, Unreadable) and reading.unstable
         self.missed: tuple[str, ...] = ()
         self.handover = generation.first(reading, boot_id, now())
         self._origin = (logging.INFO, "There is no cache yet")
         try:
             cached = cache.read(root)
         except CacheError as error:
-            self._origin = (logging.WARNING, f"Discarded the cache: {error}")
+            self._origin = (logging.WARNING, f"Discarded the cache: {error.reason}")
         else:
             if cached is not None:
                 self._origin = self._go_on_from(cached)
@@ -67,43 +71,48 @@ class Service:
         self.handover = generation.numbered(fresh, cached.generation + 1, fresh.taken)
         return found
 
+    def subscribe(self, subscriber: Subscriber) -> None:
+        """Tell it of every handover from now on, after those that subscribed before it."""
+        self._subscribers.append(subscriber)
+
     def begin(self) -> None:
-        """Say what was found, and write it down. Only the owner of the bus name may do that."""
-        log.log(*self._origin)
-        _log_assessment(self.handover)
-        self._store()
+        """Say what was found, to the journal and to the subscribers, with what was missed.
 
-    def _store(self) -> None:
-        # A failure is no reason to stop: the bus still serves.
-        try:
-            cache.write(self._root, self.handover)
-        except CacheError as error:
-            log.error("The cache cannot be written, so late shutdown has none: %s", error)
-
-    def refresh(self, changed: Callable[[tuple[str, ...]], None]) -> bool:
-        """Read everything again; call `changed` and return True where that says something new.
-
-        Raises UnstableError where sysfs keeps changing: the present handover then stays.
+        Only the owner of the bus name may do that.
         """
-        reading = _read(self._root)
-        if isinstance(reading, UnstableError):
-            raise reading
+        log.log(*self._origin)
+        self._tell(self.missed)
+
+    def refresh(self) -> Handover | Unreadable:
+        """Read everything again, and tell the subscribers where that says something new.
+
+        What it returns is the present handover, or why there is nothing to judge that by: sysfs
+        keeps changing, and the present one stays.
+        """
+        reading = read_snapshot(self._root)
+        if isinstance(reading, Unreadable) and reading.unstable:
+            return reading
         before, self.handover = self.handover, generation.succeed(self.handover, reading, now())
         if self.handover is before:
-            return False
+            return before
         names = generation.changed(before.parts, self.handover.parts)
         log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
+        self._tell(names)
+        return self.handover
+
+    def look(self) -> bool:
+        """Refresh where nobody waits for the outcome; whether that found something new."""
+        before = self.handover
+        found = self.refresh()
+        if isinstance(found, Unreadable):
+            log.warning("%s; what was read before stays", found)
+            return False
+        return found is not before
+
+    def _tell(self, names: tuple[str, ...]) -> None:
         _log_assessment(self.handover)
-        self._store()
-        changed(names)
-        return True
-
-
-def _read(root: Path) -> Snapshot | ReadError:
-    try:
-        return read_snapshot(root)
-    except ReadError as error:
-        return error
+        for subscriber in self._subscribers:
+            subscriber(self.handover, names)
 
 
 def _log_assessment(current: Handover) -> None:

@@ -8,9 +8,7 @@ from typing import Any
 
 from gi.repository import GLib
 
-from ..core.generation import Handover
 from ..reading.clock import boot_id
-from ..reading.tree import UnstableError
 from ..wire.bus import Bus, BusUnavailable
 from ..wire.names import (
     BUS_NAME,
@@ -20,8 +18,8 @@ from ..wire.names import (
     MANAGER_PATH,
     interface_xml,
 )
-from . import journal
-from .follower import Service
+from . import cache, journal
+from .follower import Follower
 from .manager import Manager
 from .notify import Notifier, watchdog_interval
 from .watcher import MemoryWatcher
@@ -35,7 +33,7 @@ def run(root: Path, level: int) -> int:
     try:
         daemon = Daemon(root, log_control)
     except BusUnavailable as error:
-        log.error("%s", error)
+        log.error("%s", error.reason)
         return 1
     except OSError as error:
         log.error("The boot id cannot be read: %s", error)
@@ -54,17 +52,20 @@ class Daemon:
         bus = Bus()
         bus.on_lost(self._bus_lost)
         # Before the first reading, so that no change falls between the two.
-        self._watcher = MemoryWatcher(self._settled)
-        self._service = Service(root, boot_id(root))
-        self._manager = Manager(self._service.handover, self._refresh)
-        bus.export(MANAGER_PATH, interface_xml(MANAGER), self._manager)
+        self._watcher = MemoryWatcher(lambda: self._follower.look())
+        self._follower = Follower(root, boot_id(root))
+        manager = Manager(self._follower.handover, self._follower.refresh)
+        bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
         bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
         bus.own(BUS_NAME)
+        # The cache first: a loader that hears of a handover finds it there.
+        self._follower.subscribe(lambda handover, _: cache.keep(root, handover))
+        self._follower.subscribe(manager.show)
         # With the name comes the right to the cache: no second daemon gets this far.
-        self._service.begin()
-        if self._service.missed:
-            self._manager.announce(self._service.missed)
-        if self._service.unsettled:
+        self._follower.begin()
+        # READY=1 tells systemd of this one.
+        self._follower.subscribe(lambda *_: self._notifier.status(self._words()))
+        if self._follower.unsettled:
             self._watcher.look_again()
 
     def serve(self) -> int:
@@ -84,7 +85,7 @@ class Daemon:
         return self._status
 
     def _words(self) -> str:
-        return self._service.handover.assessment.reason
+        return self._follower.handover.assessment.reason
 
     def _watchdog(self) -> bool:
         self._notifier.watchdog()
@@ -95,24 +96,9 @@ class Daemon:
         self._status = 1
         _soon(self._loop.quit)
 
-    def _changed(self, names: tuple[str, ...]) -> None:
-        self._manager.show(self._service.handover, names)
-        self._notifier.status(self._words())
-
-    def _refresh(self) -> Handover:
-        self._service.refresh(self._changed)
-        return self._service.handover
-
-    def _settled(self) -> bool:
-        try:
-            return self._service.refresh(self._changed)
-        except UnstableError as error:
-            log.warning("%s; what was read before stays", error)
-            return False
-
     def _reload(self) -> None:
         self._notifier.reloading()
-        if not self._settled():
+        if not self._follower.look():
             log.info("Read everything again: nothing has changed")
         self._notifier.ready(self._words())
 

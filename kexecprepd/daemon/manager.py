@@ -17,7 +17,7 @@ from ..core.finding import Severity, State
 from ..core.generation import Handover
 from ..core.placement import PlacementError, excluded_ranges, place
 from ..core.snapshot import Snapshot
-from ..reading.tree import UnstableError
+from ..core.unreadable import Unreadable
 from ..wire.bus import Reply, signal
 from ..wire.errors import Failed, Invalid, InvalidArgs, Unsupported
 from ..wire.loader_info import loader_info
@@ -50,10 +50,9 @@ class Manager:
     MapChanged = signal()
     PropertiesChanged = signal()
 
-    def __init__(self, handover: Handover, refresh: Callable[[], Handover]) -> None:
-        """`refresh` reads everything again, and has called `show` where that changed anything.
-
-        It may raise UnstableError.
+    def __init__(self, handover: Handover, refresh: Callable[[], Handover | Unreadable]) -> None:
+        """`refresh` reads everything again, and brings the present handover or why there was
+        nothing to judge that by; whoever else it tells, it has told `show` before it returns.
         """
         self._refresh = refresh
         self._adopt(handover)
@@ -74,17 +73,18 @@ class Manager:
             raise AttributeError(name) from None
 
     def show(self, handover: Handover, changed: tuple[str, ...]) -> None:
-        """Serve a new handover, and tell everyone: PropertiesChanged, then MapChanged."""
+        """Serve a new handover, and tell everyone: PropertiesChanged, then MapChanged.
+
+        For the handover that is being shown from the start on, MapChanged tells what changed
+        before, if anything did.
+        """
         before = self._properties
         self._adopt(handover)
         differing = {k: v for k, v in self._properties.items() if v != before[k]}
-        self.PropertiesChanged(MANAGER, differing, [])
-        self.announce(changed)
-
-    def announce(self, changed: tuple[str, ...]) -> None:
-        """Send MapChanged for the handover that is being shown."""
-        handover = self._handover
-        self.MapChanged(handover.generation, handover.assessment.sha256, list(changed))
+        if differing:
+            self.PropertiesChanged(MANAGER, differing, [])
+        if differing or changed:
+            self.MapChanged(handover.generation, handover.assessment.sha256, list(changed))
 
     def GetSetupData(self) -> Reply:
         data, _ = self._image()
@@ -95,7 +95,7 @@ class Manager:
         try:
             placed, efi_info = place(data, snapshot, address, next_node)
         except PlacementError as error:
-            raise InvalidArgs(f"The image cannot be placed: {error}.") from error
+            raise InvalidArgs(error.sentence) from error
         return Reply(GLib.Variant.new_tuple(_bytes(placed), _bytes(efi_info), self._info))
 
     def OpenSetupData(self) -> Reply:
@@ -139,11 +139,10 @@ class Manager:
         return Reply(GLib.Variant("(a(sssa{sv}))", (findings,)))
 
     def Refresh(self) -> Reply:
-        try:
-            handover = self._refresh()
-        except UnstableError as error:
-            raise Failed(f"Sysfs could not be read: {error}. {error.hint}") from error
-        return Reply(GLib.Variant("(t)", (handover.generation,)))
+        found = self._refresh()
+        if isinstance(found, Unreadable):
+            raise Failed(f"{found.sentence} {found.hint}")
+        return Reply(GLib.Variant("(t)", (found.generation,)))
 
     def Describe(self) -> Reply:
         return Reply(GLib.Variant("(s)", (json.dumps(self._properties),)))

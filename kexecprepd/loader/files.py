@@ -8,7 +8,6 @@ from pathlib import Path
 
 from ..reading.tree import words_of
 from .errors import LoadError
-from .preflight import NotPermitted
 
 _ALIGNMENT = 4
 """Bytes. The kernel skips zeros up to here between archives (init/initramfs.c)."""
@@ -41,7 +40,7 @@ def read(path: Path, what: str, limit: int) -> bytes:
     except OSError as error:
         sentence = f"The {what} {path} cannot be read: {words_of(error)}."
         if isinstance(error, PermissionError):
-            raise NotPermitted(sentence, "Run this as root.") from error
+            raise LoadError(sentence, "Run this as root.", denied=True) from error
         hint = "Kernels and initrds are in /boot, or below it."
         raise LoadError(sentence, hint if isinstance(error, FileNotFoundError) else "") from error
     except MemoryError as error:

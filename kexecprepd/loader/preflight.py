@@ -13,16 +13,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..reading.kernel import System, load_obstacle, read_system, signed_only
+from ..reading.small import text_or_none
 from .errors import LoadError
 
 _CAP_SYS_BOOT = 22
 """Source: include/uapi/linux/capability.h."""
 
 _EFFECTIVE = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
-
-
-class NotPermitted(LoadError):
-    """The user that asks lacks the privilege."""
 
 
 def obstacle(system: System, machine: str, capabilities: int | None) -> LoadError | None:
@@ -39,7 +36,7 @@ def obstacle(system: System, machine: str, capabilities: int | None) -> LoadErro
         return LoadError(f"kexec_load(2) would be refused: {reason}.", _hint(system))
     if capabilities is not None and not capabilities >> _CAP_SYS_BOOT & 1:
         sentence = "Only root may load or unload a kernel: it takes CAP_SYS_BOOT."
-        return NotPermitted(sentence, "Use sudo.")
+        return LoadError(sentence, "Use sudo.", denied=True)
     return None
 
 
@@ -68,9 +65,6 @@ def check(root: Path) -> LoadError | None:
 
 
 def _capabilities(root: Path) -> int | None:
-    try:
-        status = (root / "proc/self/status").read_text("ascii", errors="backslashreplace")
-    except OSError:
-        return None  # the system call itself will tell
-    found = _EFFECTIVE.search(status)
+    # Where it is not told here, the system call itself will tell.
+    found = _EFFECTIVE.search(text_or_none(root / "proc/self/status") or "")
     return int(found[1], 16) if found else None

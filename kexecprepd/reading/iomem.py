@@ -8,22 +8,24 @@ Source: kernel/resource.c (r_show): two blanks for each level of nesting, at lea
 hexadecimal digits, and zeros in place of every address for those without CAP_SYS_ADMIN.
 """
 
+import errno
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.errors import KexecprepdError
 from ..core.intervals import Interval
-from ..loader.errors import LoadError
-from ..loader.preflight import NotPermitted
+from . import small
 from .tree import words_of
 
 _PASSES = 10
-_LIMIT = 16 << 20
-"""Bytes, far above the longest that there is: a few thousand lines."""
-
 _LINE = re.compile(r"((?:  )*)([0-9a-f]{4,16})-([0-9a-f]{4,16}) : (.+)")
 _AS_ROOT = "Run this as root, with CAP_SYS_ADMIN."
 _DAMAGED = "This is not what the kernel writes: compare with kernel/resource.c."
+
+
+class IomemError(KexecprepdError):
+    """/proc/iomem cannot be read, tells no addresses, or is not what the kernel writes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,49 +46,49 @@ class Resource:
 def read(root: Path) -> tuple[Resource, ...] | None:
     """Every resource below `root`, in the file's order, which is ascending on each level.
 
-    None where there is no such file, as in a recording of /sys alone. Raises LoadError for one
-    that cannot be read, tells no addresses, or is not what the kernel writes.
+    None where there is no such file, as in a recording of /sys alone. Raises IomemError.
     """
     path = root / "proc/iomem"
     previous: bytes | None = None
     # The kernel gives it in pieces, and leaves a line out where one before it goes meanwhile.
     for _ in range(_PASSES):
         try:
-            with path.open("rb") as file:
-                data = file.read(_LIMIT + 1)
+            data = small.contents(path)
         except FileNotFoundError:
             return None
         except OSError as error:
-            kind = NotPermitted if isinstance(error, PermissionError) else LoadError
-            raise kind(f"{path} cannot be read: {words_of(error)}.", _AS_ROOT) from error
+            if error.errno == errno.EFBIG:
+                raise IomemError(f"{path} is {words_of(error)}.", _DAMAGED) from error
+            sentence = f"{path} cannot be read: {words_of(error)}."
+            denied = isinstance(error, PermissionError)
+            raise IomemError(sentence, _AS_ROOT, denied=denied) from error
         if data == previous:
             break
         previous = data
     else:
         sentence = f"{path} kept changing: no two of {_PASSES} readings agreed."
-        raise LoadError(sentence, "Try again when no devices are being plugged.")
-    if len(data) > _LIMIT:
-        raise LoadError(f"{path} is longer than {_LIMIT} bytes.", _DAMAGED)
+        raise IomemError(sentence, "Try again when no devices are being plugged.")
     resources = parse(data.decode("utf-8", "backslashreplace"), str(path))
     if all(resource.start == resource.end == 0 for resource in resources):
-        raise NotPermitted(f"{path} tells root alone which memory is in use.", _AS_ROOT)
+        sentence = f"{path} tells root alone which memory is in use."
+        raise IomemError(sentence, _AS_ROOT, denied=True)
     return resources
 
 
 def parse(text: str, name: str) -> tuple[Resource, ...]:
-    """Take the text of the file `name` apart. Raises LoadError, which names the line."""
+    """Take the text of the file `name` apart. Raises IomemError, which names the line."""
     *lines, rest = text.split("\n")
     if rest or not lines:
-        raise LoadError(f"{name} does not end with a whole line.", _DAMAGED)
+        raise IomemError(f"{name} does not end with a whole line.", _DAMAGED)
     resources: list[Resource] = []
     for number, line in enumerate(lines, 1):
         match = _LINE.fullmatch(line)
         if match is None:
-            raise LoadError(f"{name}, line {number}, is not a range with a name.", _DAMAGED)
+            raise IomemError(f"{name}, line {number}, is not a range with a name.", _DAMAGED)
         resource = Resource(int(match[2], 16), int(match[3], 16), match[4], len(match[1]) // 2)
         if resource.depth > (resources[-1].depth + 1 if resources else 0):
-            raise LoadError(f"{name}, line {number}, is nested below nothing.", _DAMAGED)
+            raise IomemError(f"{name}, line {number}, is nested below nothing.", _DAMAGED)
         if resource.end < resource.start:
-            raise LoadError(f"{name}, line {number}, ends before it begins.", _DAMAGED)
+            raise IomemError(f"{name}, line {number}, ends before it begins.", _DAMAGED)
         resources.append(resource)
     return tuple(resources)

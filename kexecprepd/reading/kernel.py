@@ -12,6 +12,7 @@ from typing import TypeVar
 
 from ..abi.bootparam import LOADER_KEXEC, SECURE_BOOT_MODES
 from ..abi.setup_data import SETUP_EFI
+from .small import text_or_none
 from .sysfs import read_boot_params, read_setup_data, read_systab
 from .tree import ReadError, Tree
 
@@ -45,9 +46,11 @@ class System:
 
 
 def read_system(root: Path) -> System:
-    """Look below `root`. What cannot be read is None: none of it decides on the map."""
-    lockdown = _LOCKDOWN.search(_text(root / "sys/kernel/security/lockdown") or "")
-    cpuinfo = _text(root / "proc/cpuinfo")
+    """Look below `root`. What cannot be read is None: none of it decides on the map, and an old
+    kernel, or one without some option, does not have all of it.
+    """
+    lockdown = _LOCKDOWN.search(text_or_none(root / "sys/kernel/security/lockdown") or "")
+    cpuinfo = text_or_none(root / "proc/cpuinfo")
     params = _or_none(root, read_boot_params)
     nodes = _or_none(root, read_setup_data) or ()
     handed_efi = any(node.type == SETUP_EFI for node in nodes)
@@ -105,15 +108,8 @@ def _or_none(root: Path, read: Callable[[Tree], T]) -> T | None:
         return None  # for root alone, or not there: systab is without EFI
 
 
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text("ascii", errors="backslashreplace")
-    except OSError:
-        return None  # an old kernel, a kernel without that option, or nothing mounted
-
-
 def _number(path: Path) -> int | None:
-    text = (_text(path) or "").strip()
+    text = (text_or_none(path) or "").strip()
     return int(text) if re.fullmatch(r"-?[0-9]{1,20}", text) else None
 
 

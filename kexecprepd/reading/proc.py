@@ -4,6 +4,8 @@
 import os
 from pathlib import Path
 
+from . import small
+
 
 def text(root: Path, name: str) -> str:
     """A file of `root`/proc, without the white space around it.
@@ -11,7 +13,7 @@ def text(root: Path, name: str) -> str:
     ProcSubset=pid hides it from the service, so systemd hands it over as a credential, named
     after the file: systemd.exec(5), LoadCredential=. Raises OSError if it cannot be read.
     """
-    return _path(root, name).read_text("ascii", errors="backslashreplace").strip()
+    return small.text(_path(root, name)).strip()
 
 
 def _path(root: Path, name: str) -> Path:

@@ -28,8 +28,9 @@ from ..core.snapshot import (
     SetupData,
     Snapshot,
 )
+from ..core.unreadable import UNSTABLE, Unreadable
 from . import proc
-from .tree import ReadError, Tree, UnstableError, words_of
+from .tree import ReadError, Tree, unreadable
 
 MAX_PASSES = 10
 """How often sysfs is read at most before a reading is given up as unstable."""
@@ -46,47 +47,48 @@ _RUNTIME_ATTRIBUTES = ("type", "phys_addr", "virt_addr", "num_pages", "attribute
 _MEMMAP_ATTRIBUTES = ("start", "end", "type")
 
 
-def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapshot:
+def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapshot | Unreadable:
     """Read everything below `root`/sys, again and again until two passes in a row agree.
 
     Memory hot-remove pulls directories away under a reader, and a set of files is consistent
-    only if nothing moved between the first and the last: so a reading counts once it repeats.
-
-    Raises ReadError for what is missing, unreadable or malformed in two passes running, and
-    UnstableError where `passes` passes brought no agreement.
+    only if nothing moved between the first and the last: so a reading counts once it repeats,
+    be it that something is missing, unreadable or malformed. Where `passes` passes brought no
+    agreement, it is unstable.
     """
-    previous: Snapshot | ReadError | None = None
+    previous: Snapshot | Unreadable | None = None
     for _ in range(passes):
-        try:
-            current: Snapshot | ReadError = _read_once(root)
-        except ReadError as error:
-            current = error
-        if isinstance(current, ReadError):
-            if isinstance(previous, ReadError) and str(previous) == str(current):
-                raise current
-        elif current == previous:
+        current = _read_once(root)
+        if current == previous:
             return current
         previous = current
-    raise UnstableError(
-        "sysfs-unstable",
+    return Unreadable(
+        UNSTABLE,
         str(root / "sys/firmware"),
         f"no two of {passes} passes over it agreed",
         "Memory is being plugged or unplugged: ask again when that has settled.",
+        transient=True,
     )
 
 
-def _read_once(root: Path) -> Snapshot:
-    with Tree.open(root / "sys") as tree:
-        has_runtime_map = tree.is_directory("firmware/efi/runtime-map")
-        return Snapshot(
-            efi=_read_efi(tree, required=has_runtime_map),
-            runtime_map=_read_runtime_map(tree) if has_runtime_map else None,
-            memory_map=_read_memory_map(tree),
-            memory_blocks=_read_memory_blocks(tree),
-            boot_params=read_boot_params(tree, required=has_runtime_map),
-            setup_data=read_setup_data(tree),
-            kernel=_read_kernel(root, tree),
-        )
+def _read_once(root: Path) -> Snapshot | Unreadable:
+    try:
+        with Tree.open(root / "sys") as tree:
+            return _read(root, tree)
+    except ReadError as error:
+        return error.unreadable
+
+
+def _read(root: Path, tree: Tree) -> Snapshot:
+    has_runtime_map = tree.is_directory("firmware/efi/runtime-map")
+    return Snapshot(
+        efi=_read_efi(tree, required=has_runtime_map),
+        runtime_map=_read_runtime_map(tree) if has_runtime_map else None,
+        memory_map=_read_memory_map(tree),
+        memory_blocks=_read_memory_blocks(tree),
+        boot_params=read_boot_params(tree, required=has_runtime_map),
+        setup_data=read_setup_data(tree),
+        kernel=_read_kernel(root, tree),
+    )
 
 
 def _read_efi(tree: Tree, *, required: bool) -> EfiTables | None:
@@ -242,5 +244,4 @@ def _proc_text(root: Path, name: str) -> str | None:
         return None
     except OSError as error:
         hint = "Make it readable, or leave it out of the tree."
-        path = str(root / "proc" / name)
-        raise ReadError("sysfs-unreadable", path, words_of(error), hint) from error
+        raise unreadable("sysfs-unreadable", root / "proc" / name, error, hint) from error

@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from ..abi.efi import U64
+from ..core.errors import KexecprepdError
+from ..core.unreadable import Unreadable
+from . import small
 
 MAX_TEXT = 4096
 """A sysfs attribute never exceeds a page."""
@@ -18,23 +21,16 @@ _BARE_HEX = re.compile(r"(0|[1-9a-f][0-9a-f]*)\n")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
 
 
-class ReadError(Exception):
-    """Sysfs could not be read whole.
-
-    `code` says how, as a finding's code; `path` is the file or directory, `problem` what was
-    wrong with it, `hint` what to do. None of them holds an address or a file's content.
-    """
-
-    def __init__(self, code: str, path: str, problem: str, hint: str) -> None:
-        super().__init__(f"{path}: {problem}")
-        self.code = code
-        self.path = path
-        self.problem = problem
-        self.hint = hint
+_TRANSIENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
+"""Errors that tell of the moment, not of the file."""
 
 
-class UnstableError(ReadError):
-    """No two passes agreed within the bound: the tree kept changing while it was read."""
+class ReadError(KexecprepdError):
+    """Sysfs could not be read whole; `unreadable` says how."""
+
+    def __init__(self, unreadable: Unreadable) -> None:
+        super().__init__(unreadable.sentence, unreadable.hint, denied=unreadable.denied)
+        self.unreadable = unreadable
 
 
 class Tree:
@@ -51,14 +47,14 @@ class Tree:
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
             hint = "Give --root the directory that holds sys/, or mount sysfs."
-            raise ReadError("sysfs-missing", str(top), words_of(error), hint) from error
+            raise unreadable("sysfs-missing", top, error, hint) from error
         try:
             yield cls(top, fd)
         finally:
             os.close(fd)
 
     def error(self, code: str, path: str, problem: str, hint: str) -> ReadError:
-        return ReadError(code, str(self._top / path), problem, hint)
+        return ReadError(Unreadable(code, str(self._top / path), problem, hint))
 
     def malformed(self, path: str, expected: str) -> ReadError:
         hint = "This is not what the kernel writes: compare with the kernel's documentation."
@@ -85,21 +81,11 @@ class Tree:
     def bytes(self, path: str, limit: int) -> bytes:
         """A whole file. A file longer than `limit` bytes is an error: nothing is cut off."""
         try:
-            fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=self._fd)
+            return small.contents(path, limit, dir_fd=self._fd)
         except OSError as error:
+            if error.errno == errno.EFBIG:
+                raise self.malformed(path, f"at most {limit} bytes") from error
             raise self._unreadable(path, error) from error
-        try:
-            content = b""
-            while len(content) <= limit:
-                chunk = os.read(fd, limit + 1 - len(content))
-                if not chunk:
-                    return content
-                content += chunk
-        except OSError as error:
-            raise self._unreadable(path, error) from error
-        finally:
-            os.close(fd)
-        raise self.malformed(path, f"at most {limit} bytes")
 
     def text(self, path: str) -> str:
         try:
@@ -156,16 +142,33 @@ class Tree:
                 raise self.malformed(f"{path}/{name}", "only " + ", ".join(expected))
 
     def _unreadable(self, path: str, error: OSError) -> ReadError:
+        code, hint = "sysfs-unreadable", "If this persists, report it with the kernel's version."
+        problem = None
         if isinstance(error, FileNotFoundError):
+            code, problem = "sysfs-missing", "it is missing"
             hint = (
                 "Half a map is never used: if this persists, report it with the kernel's version."
             )
-            return self.error("sysfs-missing", path, "it is missing", hint)
-        if isinstance(error, PermissionError):
+        elif isinstance(error, PermissionError):
+            problem = "permission denied"
             hint = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
-            return self.error("sysfs-unreadable", path, "permission denied", hint)
-        hint = "If this persists, report it with the kernel's version."
-        return self.error("sysfs-unreadable", path, words_of(error), hint)
+        return unreadable(code, self._top / path, error, hint, problem)
+
+
+def unreadable(
+    code: str, path: Path, error: OSError, hint: str, problem: str | None = None
+) -> ReadError:
+    """What `error` makes of a reading; its own words are the problem where none is named."""
+    return ReadError(
+        Unreadable(
+            code,
+            str(path),
+            problem or words_of(error),
+            hint,
+            denied=isinstance(error, PermissionError),
+            transient=error.errno in _TRANSIENT,
+        )
+    )
 
 
 def words_of(error: OSError) -> str:

@@ -26,6 +26,7 @@ from gi.repository import Gio, GLib
 from pydbus.generic import signal as signal
 from pydbus.registration import ObjectRegistration, ObjectWrapper
 
+from ..core.errors import KexecprepdError
 from .errors import AccessDenied, BusError, Failed
 
 PRIVILEGED = "org.freedesktop.systemd1.Privileged"
@@ -39,19 +40,22 @@ _DO_NOT_QUEUE = 4
 _PRIMARY_OWNER = 1
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _DBUS_ERROR = "org.freedesktop.DBus.Error"
+_DENIED = (f"{_DBUS_ERROR}.AccessDenied", AccessDenied.name)
 
 log = logging.getLogger(__name__)
 
 
-class BusUnavailable(Exception):
+class BusUnavailable(KexecprepdError):
     """There is no bus, or the name on it is someone else's; the text says which."""
 
+    LEAD = "The bus cannot be used"
 
-class CallFailed(Exception):
+
+class CallFailed(KexecprepdError):
     """A method call brought an error: its D-Bus name in `name`, its words as the text."""
 
     def __init__(self, name: str, message: str) -> None:
-        super().__init__(message)
+        super().__init__(message, denied=name in _DENIED)
         self.name = name
 
 
@@ -104,7 +108,7 @@ class Bus:
             arguments = GLib.Variant("(su)", (name, _DO_NOT_QUEUE))
             (result,) = self._ask_bus("RequestName", arguments)
         except CallFailed as error:
-            raise BusUnavailable(f"the name {name} cannot be owned: {error}") from error
+            raise BusUnavailable(f"the name {name} cannot be owned: {error.sentence}") from error
         if result != _PRIMARY_OWNER:
             raise BusUnavailable(f"the name {name} is taken: another kexecprepd is running")
 
@@ -146,7 +150,9 @@ class Bus:
         except CallFailed as error:
             raise AccessDenied("The bus does not tell who is calling.") from error
         if uid != 0:
-            raise AccessDenied("This is for root alone, as it tells physical addresses.")
+            raise AccessDenied(
+                "This is for root alone: it tells physical addresses, or steers the daemon."
+            )
 
 
 def _call_failed(error: Any) -> CallFailed:
@@ -225,7 +231,7 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
         try:
             reply = self._answer(sender, interface, method, parameters)
         except BusError as error:
-            invocation.return_dbus_error(error.name, _clean(str(error)))
+            invocation.return_dbus_error(error.name, _clean(error.sentence))
         except Exception:  # a bug of ours must not leave the caller waiting
             log.exception("Internal error in %s.%s", interface, method)
             failed = "Internal error: the journal of kexecprepd.service has the details."

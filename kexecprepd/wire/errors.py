@@ -1,10 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The errors that go over the wire: org.kexecprepd1.Error.* and nothing else of ours."""
 
+from ..core.errors import KexecprepdError
+
 PREFIX = "org.kexecprepd1.Error."
 
 
-class BusError(Exception):
+class BusError(KexecprepdError):
     """A refusal in words, sent to the caller under `name`."""
 
     name = PREFIX + "Failed"
@@ -30,6 +32,9 @@ class AccessDenied(BusError):
     """The caller is not root."""
 
     name = PREFIX + "AccessDenied"
+
+    def __init__(self, sentence: str) -> None:
+        super().__init__(sentence, denied=True)
 
 
 class InvalidArgs(BusError):

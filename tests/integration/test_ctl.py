@@ -230,10 +230,11 @@ def test_watch_prints_each_change_once(
     daemon: Daemon, bus: PrivateBus, client: Client, tree: Path
 ) -> None:
     with watch(bus, "--json=short") as process:
+        changes = []
         for number in range(2):
             add_range(tree, (8 + number) << 30, ((9 + number) << 30) - 1, "System RAM")
             client.call("Refresh")
-        changes = [json.loads(line_of(process.stdout)) for _ in range(2)]
+            changes.append(json.loads(line_of(process.stdout)))
         process.send_signal(signal.SIGINT)
         assert process.wait(DEADLINE) == 0
         assert process.stdout is not None and process.stdout.read() == ""

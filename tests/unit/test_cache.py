@@ -14,9 +14,9 @@ import pytest
 from kexecprepd.core.generation import Handover, Timestamp, first, numbered
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import BOOT_ID, materialise, set_region
+from tests.support.snapshots import read_snapshot
 
 TAKEN = Timestamp(1_700_000_000_000_000, 42_000_000)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The service: what it goes on from at its start, and how it follows sysfs."""
+"""The follower: what it goes on from at its start, and how it follows sysfs."""
 
 import json
 import logging
@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.core.finding import State
+from kexecprepd.core.generation import Handover
 from kexecprepd.core.image import sha256
-from kexecprepd.daemon.follower import Service
+from kexecprepd.daemon import cache
+from kexecprepd.daemon.follower import Follower
 from kexecprepd.reading.clock import boot_id
 from tests.support import recordings
 from tests.support.recordings import (
@@ -38,20 +40,21 @@ def cache_file(root: Path, name: str) -> Path:
     return root / "run/kexecprepd" / name
 
 
-def start(root: Path, boot: str = BOOT_ID) -> Service:
-    """A service that has begun, as the daemon that owns the bus name lets it."""
-    service = Service(root, boot)
-    service.begin()
-    return service
+def start(root: Path, boot: str = BOOT_ID) -> Follower:
+    """A follower that has begun, wired to the cache as by the daemon that owns the bus name."""
+    follower = Follower(root, boot)
+    follower.subscribe(lambda handover, _: cache.keep(root, handover))
+    follower.begin()
+    return follower
 
 
-def stored(root: Path) -> Service:
-    """A service of this boot that has counted to 2 and written its cache."""
-    service = start(root)
+def stored(root: Path) -> Follower:
+    """A follower of this boot that has counted to 2 and written its cache."""
+    follower = start(root)
     add_range(root, 0x9_0000_0000, 0x9_0FFF_FFFF, "System RAM")
-    assert service.refresh(lambda names: None)
-    assert service.handover.generation == 2
-    return service
+    assert follower.look()
+    assert follower.handover.generation == 2
+    return follower
 
 
 def plug(root: Path) -> None:
@@ -59,27 +62,30 @@ def plug(root: Path) -> None:
 
 
 class Announced(list[tuple[str, ...]]):
-    """The changes that a service announced."""
+    """The changes that a follower tells of."""
 
-    def __call__(self, names: tuple[str, ...]) -> None:
-        self.append(names)
+    def __init__(self, follower: Follower) -> None:
+        super().__init__()
+        follower.subscribe(lambda handover, names: self.append(names))
 
 
 def test_a_first_start_counts_from_1(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
-    service = start(tree)
+    follower = start(tree)
 
-    assert (service.handover.generation, service.missed) == (1, ())
-    assert service.handover.assessment.state is State.READY
+    assert (follower.handover.generation, follower.missed) == (1, ())
+    assert follower.handover.assessment.state is State.READY
     assert "There is no cache yet" in caplog.text
 
 
-def test_a_restarted_service_adopts_its_cache(tree: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_restarted_follower_adopts_its_cache(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     before = stored(tree).handover
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert service.handover == before
-    assert service.missed == ()
+    assert follower.handover == before
+    assert follower.missed == ()
     assert "Adopted the cache of generation 2" in caplog.text
 
 
@@ -88,10 +94,10 @@ def test_the_cache_of_another_boot_is_discarded_with_its_count(
 ) -> None:
     stored(tree)
 
-    service = start(tree, OTHER_BOOT)
+    follower = start(tree, OTHER_BOOT)
 
-    assert (service.handover.generation, service.missed) == (1, ())
-    assert service.handover.boot_id == OTHER_BOOT
+    assert (follower.handover.generation, follower.missed) == (1, ())
+    assert follower.handover.boot_id == OTHER_BOOT
     assert "another boot" in caplog.text
 
 
@@ -111,11 +117,11 @@ def test_a_change_that_nobody_saw_is_missed_and_counted(
     taken = stored(tree).handover.taken
     change(tree)
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert service.missed == (missed,)
-    assert service.handover.generation == 3
-    assert service.handover.taken != taken
+    assert follower.missed == (missed,)
+    assert follower.handover.generation == 3
+    assert follower.handover.taken != taken
     assert f"sysfs has changed since ({missed})" in caplog.text
 
 
@@ -125,10 +131,10 @@ def test_another_failure_than_the_cached_one_is_counted(tree: Path) -> None:
     write(tree, f"{MEMMAP}/3/end", "0x80ffff\n")
     remove(tree, f"{MEMMAP}/3/type")
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert service.handover.generation == before.generation + 1
-    assert service.handover.assessment.reason != before.assessment.reason
+    assert follower.handover.generation == before.generation + 1
+    assert follower.handover.assessment.reason != before.assessment.reason
 
 
 def flip_a_bit(path: Path) -> None:
@@ -145,10 +151,10 @@ def test_a_damaged_image_is_discarded_and_the_count_goes_on(
     before = stored(tree).handover
     damage(cache_file(tree, "setup_data"))
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert service.handover.generation == 3
-    assert service.handover.assessment == before.assessment
+    assert follower.handover.generation == 3
+    assert follower.handover.assessment == before.assessment
     assert "Discarded the cache: setup_data" in caplog.text
 
 
@@ -163,9 +169,9 @@ def test_a_damaged_snapshot_is_discarded_in_words(
     cache_file(tree, "snapshot.json").chmod(0o600)
     cache_file(tree, "snapshot.json").write_text(content)
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert (service.handover.generation, service.missed) == (1, ())
+    assert (follower.handover.generation, follower.missed) == (1, ())
     assert words in caplog.text
     assert "Discarded the cache" in caplog.text
 
@@ -182,7 +188,7 @@ def test_an_image_of_the_right_digest_that_sysfs_does_not_amount_to_is_discarded
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored(tree)
-    # As another version of the service would have packed it.
+    # As another version of the daemon would have packed it.
     image = cache_file(tree, "setup_data")
     flip_a_bit(image)
     path = cache_file(tree, "snapshot.json")
@@ -191,14 +197,14 @@ def test_an_image_of_the_right_digest_that_sysfs_does_not_amount_to_is_discarded
     path.chmod(0o600)
     path.write_text(json.dumps(content))
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert service.handover.generation == 3
-    assert service.handover.assessment.sha256 != content["sha256"]
+    assert follower.handover.generation == 3
+    assert follower.handover.assessment.sha256 != content["sha256"]
     assert "Discarded the cache" in caplog.text
 
 
-def test_only_a_service_that_begins_touches_the_cache_and_the_journal(
+def test_only_a_follower_that_begins_touches_the_cache_and_the_journal(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     stored(tree)
@@ -206,11 +212,12 @@ def test_only_a_service_that_begins_touches_the_cache_and_the_journal(
     before = cache_file(tree, "snapshot.json").read_bytes()
     caplog.clear()
 
-    service = Service(tree, BOOT_ID)
+    follower = Follower(tree, BOOT_ID)
+    follower.subscribe(lambda handover, _: cache.keep(tree, handover))
 
     assert cache_file(tree, "snapshot.json").read_bytes() == before
     assert not caplog.records
-    service.begin()
+    follower.begin()
     assert json.loads(cache_file(tree, "snapshot.json").read_text())["generation"] == 3
     assert caplog.records
 
@@ -219,88 +226,92 @@ def test_what_was_discarded_is_replaced_on_disk(tree: Path) -> None:
     stored(tree)
     flip_a_bit(cache_file(tree, "setup_data"))
 
-    service = start(tree)
-    service.begin()
+    follower = start(tree)
+    follower.begin()
 
-    assert cache_file(tree, "setup_data").read_bytes() == service.handover.assessment.image
-    assert start(tree).handover == service.handover
+    assert cache_file(tree, "setup_data").read_bytes() == follower.handover.assessment.image
+    assert start(tree).handover == follower.handover
 
 
 def test_a_refresh_without_a_change_announces_nothing(tree: Path) -> None:
-    service, announced = start(tree), Announced()
-    before = service.handover
+    follower = start(tree)
+    announced = Announced(follower)
+    before = follower.handover
 
-    assert not service.refresh(announced)
-    assert service.handover is before
+    assert not follower.look()
+    assert follower.handover is before
     assert announced == []
 
 
 def test_a_change_is_announced_once_after_it_was_stored(tree: Path) -> None:
-    service = start(tree)
+    follower = start(tree)
     on_disk: list[int] = []
     plug(tree)
 
-    def look(names: tuple[str, ...]) -> None:
+    def note(handover: Handover, names: tuple[str, ...]) -> None:
         assert names == ("memmap",)
+        assert handover is follower.handover
         on_disk.append(json.loads(cache_file(tree, "snapshot.json").read_text())["generation"])
 
-    assert service.refresh(look)
-    assert not service.refresh(look)
+    follower.subscribe(note)
+    assert follower.look()
+    assert not follower.look()
     assert on_disk == [2]
-    assert service.handover.generation == 2
+    assert follower.handover.generation == 2
 
 
 def test_plugged_memory_does_not_change_the_image(tree: Path) -> None:
-    service = start(tree)
-    before = service.handover.assessment.sha256
+    follower = start(tree)
+    before = follower.handover.assessment.sha256
     plug(tree)
-    service.refresh(Announced())
+    follower.look()
 
-    assert service.handover.assessment.sha256 == before
+    assert follower.handover.assessment.sha256 == before
 
 
 def test_a_reading_that_fails_is_invalid_names_the_file_and_takes_the_image_away(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    service, announced = stored(tree), Announced()
+    follower = stored(tree)
+    announced = Announced(follower)
     remove(tree, f"{RUNTIME_MAP}/2/type")
 
-    assert service.refresh(announced)
+    assert follower.look()
 
-    assessment = service.handover.assessment
+    assessment = follower.handover.assessment
     assert assessment.state is State.INVALID
     assert str(tree / RUNTIME_MAP / "2/type") in assessment.reason
-    assert (assessment.image, service.handover.snapshot) == (None, None)
+    assert (assessment.image, follower.handover.snapshot) == (None, None)
     assert announced == [("runtime-map", "memmap", "efi-tables", "efi-info")]
     assert not cache_file(tree, "setup_data").exists()
     assert str(tree / RUNTIME_MAP / "2/type") in caplog.text
 
 
 def test_the_same_failure_is_told_once_and_another_one_again(tree: Path) -> None:
-    service, announced = start(tree), Announced()
+    follower = start(tree)
     write(tree, f"{RUNTIME_MAP}/2/type", "?\n")
-    assert service.refresh(announced)
-    assert not service.refresh(announced)
+    assert follower.look()
+    assert not follower.look()
     write(tree, f"{RUNTIME_MAP}/1/type", "?\n")
 
-    assert service.refresh(announced)
+    assert follower.look()
 
-    assert service.handover.generation == 3
-    assert str(tree / RUNTIME_MAP / "1/type") in service.handover.assessment.reason
+    assert follower.handover.generation == 3
+    assert str(tree / RUNTIME_MAP / "1/type") in follower.handover.assessment.reason
 
 
-def test_a_service_recovers_when_the_files_do(tree: Path) -> None:
-    service, announced = stored(tree), Announced()
-    image = service.handover.assessment.image
+def test_a_follower_recovers_when_the_files_do(tree: Path) -> None:
+    follower = stored(tree)
+    image = follower.handover.assessment.image
     write(tree, f"{RUNTIME_MAP}/2/type", "?\n")
-    service.refresh(announced)
+    follower.look()
     write(tree, f"{RUNTIME_MAP}/2/type", "0x5\n")
 
-    assert service.refresh(announced)
+    assert follower.look()
 
-    assert service.handover.assessment.state is State.READY
-    assert service.handover.assessment.image == image
-    assert service.handover.generation == 4
+    assert follower.handover.assessment.state is State.READY
+    assert follower.handover.assessment.image == image
+    assert follower.handover.generation == 4
     assert cache_file(tree, "setup_data").read_bytes() == image
 
 
@@ -310,21 +321,22 @@ def test_a_start_on_unreadable_files_is_invalid_and_a_restart_adopts_nothing_sta
     stored(tree)
     write(tree, f"{EFI}/systab", "?\n")
 
-    service = start(tree)
+    follower = start(tree)
 
-    assert service.handover.assessment.state is State.INVALID
-    assert service.missed == ("runtime-map", "memmap", "efi-tables", "efi-info")
-    assert service.handover.generation == 3
+    assert follower.handover.assessment.state is State.INVALID
+    assert follower.missed == ("runtime-map", "memmap", "efi-tables", "efi-info")
+    assert follower.handover.generation == 3
 
 
 def test_a_cache_that_cannot_be_written_is_logged_and_no_more(
     tree: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     write(tree, "run", "a file")
-    service, announced = start(tree), Announced()
+    follower = start(tree)
+    announced = Announced(follower)
     plug(tree)
 
-    assert service.refresh(announced)
+    assert follower.look()
 
     assert announced == [("memmap",)]
     assert "cannot be written" in caplog.text
@@ -336,9 +348,9 @@ def test_findings_are_logged_with_their_hint_and_without_addresses(
     set_region(tree, 1, num_pages=0)
     set_region(tree, 2, virt_addr=0)
 
-    service = start(tree)
+    follower = start(tree)
 
-    for finding in service.handover.assessment.findings:
+    for finding in follower.handover.assessment.findings:
         assert f"{finding.code}: {finding.message} {finding.hint}" in caplog.text
     assert {record.levelno for record in caplog.records if "region-" in record.message} == {
         logging.ERROR

@@ -19,7 +19,6 @@ from kexecprepd.core.image import (
 )
 from kexecprepd.core.placement import excluded_ranges
 from kexecprepd.core.verdict import assess
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import (
     BOOT_PARAMS,
@@ -38,6 +37,7 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.snapshots import read_snapshot
 
 SETUP_EFI = 4
 

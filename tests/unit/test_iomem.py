@@ -5,9 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.loader.errors import LoadError
-from kexecprepd.loader.preflight import NotPermitted
-from kexecprepd.reading.iomem import Resource, read
+from kexecprepd.reading.iomem import IomemError, Resource, read
 from tests.support.recordings import write
 
 SHOWN = """\
@@ -45,10 +43,11 @@ def test_a_tree_without_the_file_is_told_from_one_that_is_wrong(tmp_path: Path) 
 def test_zeros_in_place_of_addresses_are_for_those_who_are_not_root(tmp_path: Path) -> None:
     write(tmp_path, "proc/iomem", "00000000-00000000 : Reserved\n00000000-00000000 : System RAM\n")
 
-    with pytest.raises(NotPermitted) as raised:
+    with pytest.raises(IomemError) as raised:
         read(tmp_path)
 
-    assert "root alone" in str(raised.value)
+    assert raised.value.denied
+    assert "root alone" in raised.value.sentence
     assert raised.value.hint
 
 
@@ -72,7 +71,7 @@ def test_zeros_in_place_of_addresses_are_for_those_who_are_not_root(tmp_path: Pa
 def test_what_the_kernel_does_not_write_is_refused(tmp_path: Path, text: str, words: str) -> None:
     write(tmp_path, "proc/iomem", text)
 
-    with pytest.raises(LoadError) as raised:
+    with pytest.raises(IomemError) as raised:
         read(tmp_path)
 
     assert words in str(raised.value)
@@ -82,7 +81,7 @@ def test_what_the_kernel_does_not_write_is_refused(tmp_path: Path, text: str, wo
 def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "proc/iomem").mkdir(parents=True)
 
-    with pytest.raises(LoadError) as raised:
+    with pytest.raises(IomemError) as raised:
         read(tmp_path)
 
     assert str(raised.value) == f"{tmp_path}/proc/iomem cannot be read: is a directory."

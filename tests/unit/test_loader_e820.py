@@ -10,9 +10,9 @@ import pytest
 from kexecprepd.abi.bootparam import E820Entry
 from kexecprepd.loader.e820 import entries, extension, table
 from kexecprepd.loader.errors import LoadError
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import memory_map
 from tests.support.recordings import HEALTHY, materialise
+from tests.support.snapshots import read_snapshot
 
 RAM = (0x10_0000, 0x7FFF_FFFF, "System RAM")
 

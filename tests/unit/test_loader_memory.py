@@ -8,9 +8,9 @@ import pytest
 from kexecprepd.core.placement import ExcludedRange, excluded_ranges
 from kexecprepd.loader.memory import Usable, usable
 from kexecprepd.reading.iomem import parse
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import memory_map, resources, shown_by
 from tests.support.recordings import BGRT, materialise
+from tests.support.snapshots import read_snapshot
 
 FIRST_MIB = (0, 0xF_FFFF)
 MAP = memory_map(

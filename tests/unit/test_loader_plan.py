@@ -14,7 +14,6 @@ from kexecprepd.loader.bzimage import BzImage
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
 from kexecprepd.loader.plan import Draft, Handed, Machine, Plan, draft, finish
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import MIB, free, kernel, memory_map
 from tests.support.recordings import (
     BGRT,
@@ -24,6 +23,7 @@ from tests.support.recordings import (
     KEXEC_SYSCALL,
     materialise,
 )
+from tests.support.snapshots import read_snapshot
 
 SEED = bytes(range(100, 132))
 INITRD = b"070701" * 50_000

@@ -19,7 +19,6 @@ from kexecprepd.loader.layout import Request, lay_out
 from kexecprepd.loader.memory import usable
 from kexecprepd.loader.plan import Draft, Machine, draft
 from kexecprepd.reading.iomem import Resource
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.kernels import MIB, free, kernel
 from tests.support.made_up import EXAMPLES, machines
 from tests.support.recordings import (
@@ -28,6 +27,7 @@ from tests.support.recordings import (
     materialise,
     materialise_machine,
 )
+from tests.support.snapshots import read_snapshot
 
 PAGE = 4096
 

@@ -12,7 +12,7 @@ import pytest
 
 from kexecprepd import __main__ as daemon
 from kexecprepd import __version__
-from kexecprepd.core import unsupported
+from kexecprepd.core import unreadable, unsupported
 from kexecprepd.core.finding import State
 from kexecprepd.core.rules import RULES
 from kexecprepd.ctl import __main__ as ctl
@@ -207,7 +207,7 @@ def unescaped(text: str) -> str:
 
 
 def test_every_finding_of_the_reading_and_no_other() -> None:
-    sources = source(sysfs.__file__) + source(tree.__file__)
+    sources = "".join(source(each.__file__) for each in (sysfs, tree, unreadable))
     codes = set(re.findall(r'"(sysfs-[a-z]+)"', sources))
     assert len(codes) > 3
     assert sorted(tags(FINDINGS, "READING")) == sorted(f"{code} (error)" for code in codes)

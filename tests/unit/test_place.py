@@ -10,7 +10,6 @@ import pytest
 from kexecprepd.core.image import compose
 from kexecprepd.core.placement import PlacementError, place
 from kexecprepd.core.snapshot import MemoryRange, Snapshot
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     BGRT_KEXEC_FILE,
     BOOT_PARAMS,
@@ -18,6 +17,7 @@ from tests.support.recordings import (
     add_range,
     materialise,
 )
+from tests.support.snapshots import read_snapshot
 
 SIZE = 112 + 6 * 40
 RAM = 0x100_0000

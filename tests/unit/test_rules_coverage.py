@@ -9,7 +9,6 @@ import pytest
 from kexecprepd.core.finding import Finding, Severity
 from kexecprepd.core.rules import validate
 from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     FIRST_KERNEL,
     MEMMAP,
@@ -21,6 +20,7 @@ from tests.support.recordings import (
     set_range,
     set_region,
 )
+from tests.support.snapshots import read_snapshot
 
 GAP = 0xD000_0000
 """An address that the recording's memory map says nothing of."""

@@ -7,7 +7,6 @@ import pytest
 
 from kexecprepd.core.finding import State
 from kexecprepd.core.verdict import assess
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     DATA,
     FIRST_KERNEL,
@@ -18,6 +17,7 @@ from tests.support.recordings import (
     materialise,
     materialise_machine,
 )
+from tests.support.snapshots import read_snapshot
 
 RUNTIME = 1 << 63
 

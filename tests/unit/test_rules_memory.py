@@ -7,7 +7,6 @@ import pytest
 
 from kexecprepd.core.finding import Finding
 from kexecprepd.core.rules import validate
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     MEMMAP,
     MEMORY_BLOCKS,
@@ -21,6 +20,7 @@ from tests.support.recordings import (
     set_range,
     write,
 )
+from tests.support.snapshots import read_snapshot
 
 GIB = 1 << 30
 BLOCK = 128 << 20

@@ -8,7 +8,6 @@ import pytest
 
 from kexecprepd.core.finding import Finding, Severity
 from kexecprepd.core.rules import validate
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     EFI_DEBUG,
     MEMMAP,
@@ -21,6 +20,7 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.snapshots import read_snapshot
 
 RUNTIME = 1 << 63
 GAP = 0xD000_0000

@@ -10,7 +10,6 @@ import pytest
 from kexecprepd.core.finding import Finding, State
 from kexecprepd.core.rules import validate
 from kexecprepd.core.verdict import assess
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support.recordings import (
     BOOT_PARAMS,
     EFI,
@@ -26,6 +25,7 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.snapshots import read_snapshot
 
 VIRTUAL = "0xfffffffeff1ebc98\n"
 ALL_ONES = "0xffffffffffffffff\n"

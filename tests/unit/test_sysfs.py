@@ -7,7 +7,6 @@ import pytest
 
 from kexecprepd.abi.setup_data import EfiSetupData
 from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, SetupData
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import (
     BOOT_PARAMS,
@@ -22,6 +21,7 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.snapshots import read_snapshot
 
 
 def region_paths(root: Path) -> list[Path]:

@@ -3,14 +3,15 @@
 
 import os
 import re
+import resource
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from kexecprepd.core.unreadable import Unreadable
 from kexecprepd.reading.sysfs import read_snapshot
-from kexecprepd.reading.tree import ReadError
 from tests.support import recordings
 from tests.support.recordings import BOOT_PARAMS, EFI, MEMMAP, RUNTIME_MAP, remove, write
 
@@ -31,11 +32,10 @@ def unprivileged() -> Iterator[None]:
         os.seteuid(0)
 
 
-def refusal(root: Path) -> ReadError:
-    """What read_snapshot raises for a tree; it names the path and never an address."""
-    with pytest.raises(ReadError) as raised:
-        read_snapshot(root)
-    error = raised.value
+def refusal(root: Path) -> Unreadable:
+    """What is read of a tree that cannot be: it names the path and never an address."""
+    error = read_snapshot(root)
+    assert isinstance(error, Unreadable)
     assert str(error) == f"{error.path}: {error.problem}"
     assert error.hint
     assert not ADDRESS.search(f"{error} {error.hint}")
@@ -193,12 +193,27 @@ def test_a_file_that_may_not_be_read_says_what_right_is_missing(
     (tree / path).chmod(0)
     monkeypatch.chdir(tree)  # what lies above the tree is closed to others
 
-    with unprivileged(), pytest.raises(ReadError) as raised:
-        read_snapshot(Path())
+    with unprivileged():
+        error = refusal(Path())
 
-    assert (raised.value.code, raised.value.path) == ("sysfs-unreadable", path)
-    assert "permission" in raised.value.problem
-    assert "CAP_DAC_READ_SEARCH" in raised.value.hint
+    assert (error.code, error.path) == ("sysfs-unreadable", path)
+    assert (error.denied, error.transient) == (True, False)
+    assert "permission" in error.problem
+    assert "CAP_DAC_READ_SEARCH" in error.hint
+
+
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_want_of_file_descriptors_is_of_the_moment(tree: Path, spare: int) -> None:
+    lowest = os.open(tree, os.O_RDONLY)
+    os.close(lowest)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest + spare, hard))
+    try:
+        error = refusal(tree)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    assert (error.denied, error.transient, error.unstable) == (False, True, False)
 
 
 @pytest.mark.parametrize("path", [f"{EFI}/systab", f"{RUNTIME_MAP}/0/type", "proc/cmdline"])
@@ -209,6 +224,7 @@ def test_a_file_that_cannot_be_read_at_all_is_named(tree: Path, path: str) -> No
     error = refusal(tree)
 
     assert (error.code, error.path) == ("sysfs-unreadable", str(tree / path))
+    assert (error.denied, error.transient) == (False, False)
     assert "directory" in error.problem
 
 

@@ -11,7 +11,6 @@ from kexecprepd.abi.efi import VA_START
 from kexecprepd.core.finding import Finding, Severity, State
 from kexecprepd.core.unsupported import unsupported
 from kexecprepd.core.verdict import assess
-from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
 from tests.support.recordings import (
     BOOT_PARAMS,
@@ -23,6 +22,7 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.snapshots import read_snapshot
 
 ADDRESS = re.compile("0x[0-9a-f]{5,}")
 

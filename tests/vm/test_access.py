@@ -124,7 +124,7 @@ def test_an_unprivileged_user_is_refused_what_is_for_root(
     assert shipped.user[which].error == BY_THE_BUS
     assert opened.user[which].error == BY_THE_DAEMON
     assert opened.user[which].text.strip() == (
-        "This is for root alone, as it tells physical addresses."
+        "This is for root alone: it tells physical addresses, or steers the daemon."
     )
 
 
