@@ -9,7 +9,9 @@ from pathlib import Path
 
 from .. import __version__
 from .exits import CtlError, Exit
-from .output import JSON_MODES
+
+JSON_MODES = ("short", "pretty", "off")
+"""The values of --json."""
 
 Commands = dict[str, Callable[[argparse.Namespace], Exit]]
 

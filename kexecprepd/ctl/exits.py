@@ -2,9 +2,12 @@
 """How kexecprepctl ends: its exit codes, and the error that carries one."""
 
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from ..core.errors import KexecprepdError
-from ..core.unreadable import Unreadable
+
+if TYPE_CHECKING:  # --help does not wait for dataclasses
+    from ..core.unreadable import Unreadable
 
 
 class Exit(IntEnum):
@@ -28,6 +31,6 @@ class CtlError(KexecprepdError):
         self.code = code
 
 
-def failed(why: KexecprepdError | Unreadable) -> CtlError:
+def failed(why: "KexecprepdError | Unreadable") -> CtlError:
     """How the program ends for something that another floor could not do."""
     return CtlError(Exit.DENIED if why.denied else Exit.FAILED, why.sentence, why.hint)

@@ -9,9 +9,6 @@ from typing import Any
 
 from ..core.finding import Detail, Finding
 
-JSON_MODES = ("short", "pretty", "off")
-"""The values of --json."""
-
 _COLOURS = {"ready": "32", "degraded": "33", "invalid": "31", "unsupported": "90"}
 _COLOURS |= {"error": "31", "warning": "33", "info": "90"}
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.ctl import __main__ as ctl
-from kexecprepd.ctl.output import JSON_MODES
+from kexecprepd.ctl.__main__ import JSON_MODES
 
 from .conftest import CHECKOUT
 
