@@ -12,8 +12,7 @@ import shutil
 import stat
 import struct
 import tempfile
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -62,27 +61,6 @@ E820_ENTRIES = 128
 
 _VA_START = 0xFFFF_FFFF_0000_0000
 _2_MIB = 2 << 20
-
-
-@dataclass(frozen=True)
-class Damage:
-    """Harm done to a recording's tree; `also` are the codes that rightly come along."""
-
-    steps: tuple[Callable[[Path], object], ...]
-    also: frozenset[str]
-    on: str
-
-    def do(self, root: Path) -> None:
-        """Do the harm, step by step."""
-        for step in self.steps:
-            step(root)
-
-
-def damage(
-    *steps: Callable[[Path], object], also: Iterable[str] = (), on: str = FIRST_KERNEL
-) -> Damage:
-    """Harm to a recording, with the further codes that rightly come along."""
-    return Damage(steps, frozenset(also), on)
 
 
 def materialise(name: str, top: Path, cmdline: bool = True) -> Path:

@@ -7,6 +7,13 @@ from collections.abc import Iterable
 PAGE = 0x1000
 """Addresses in page 0 are no secret, and common numbers."""
 
+_LOOKS_LIKE_ONE = re.compile(r"(?<!OEM )(?<!OS )(?<!type )(0x[0-9a-f]{3,}|\b\d{6,})", re.IGNORECASE)
+
+
+def addresses_in(text: str) -> list[str]:
+    """What looks like an address, and is not the number of a memory type."""
+    return _LOOKS_LIKE_ONE.findall(text)
+
 
 def assert_no_address(text: str, known: Iterable[int]) -> None:
     """Fail where the text has a hexadecimal number, or a known address in any other writing."""

@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Readings of trees that are whole."""
+"""What is read of trees that are whole; of the recordings and of the published machines once."""
 
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.reading import sysfs
+
+from .recordings import materialise, materialise_machine
 
 
 def read_snapshot(root: Path) -> Snapshot:
@@ -12,3 +16,17 @@ def read_snapshot(root: Path) -> Snapshot:
     reading = sysfs.read_snapshot(root)
     assert isinstance(reading, Snapshot), f"{reading}"
     return reading
+
+
+@cache
+def recorded(name: str, cmdline: bool = True) -> Snapshot:
+    """A recording; without `cmdline` there is no proc/ to read."""
+    with TemporaryDirectory(prefix="kexecprepd-test.") as top:
+        return read_snapshot(materialise(name, Path(top), cmdline))
+
+
+@cache
+def published(name: str, efi_debug: bool = False) -> Snapshot:
+    """A published machine, as `materialise_machine` writes it."""
+    with TemporaryDirectory(prefix="kexecprepd-test.") as top:
+        return read_snapshot(materialise_machine(name, Path(top), efi_debug))

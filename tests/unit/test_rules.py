@@ -1,56 +1,29 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The rules together: each has its damage, and what they make of it is a state and a reason."""
 
-import re
 from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.finding import Finding, Severity, State
+from kexecprepd.core.finding import Severity, State
 from kexecprepd.core.image import unpack
 from kexecprepd.core.rules import RULES, validate
 from kexecprepd.core.verdict import assess
 from kexecprepd.reading import sysfs
+from tests.support.damages import CASES, DAMAGE, damaged, judged
+from tests.support.findings import OF_HEALTHY
 from tests.support.recordings import (
     BOOT_PARAMS,
     EFI,
     FIRST_KERNEL,
     KEXEC_SYSCALL,
-    Damage,
     materialise,
-    materialise_machine,
     patch,
     set_region,
     write,
 )
-from tests.support.snapshots import read_snapshot
-
-from . import test_rules_coverage as coverage
-from . import test_rules_memory as memory
-from . import test_rules_regions as regions
-from . import test_rules_tables as tables
-
-ADDRESS = re.compile(r"(?<!OEM )(?<!OS )(?<!type )(0x[0-9a-f]{5,}|\b\d{6,})", re.IGNORECASE)
-"""What looks like an address, and is not the number of a memory type."""
-
-DAMAGE: dict[str, dict[str, Damage]] = {
-    **regions.DAMAGE,
-    **coverage.DAMAGE,
-    **tables.DAMAGE,
-    **memory.DAMAGE,
-}
-CASES = [(code, name) for code, cases in DAMAGE.items() for name in cases]
-
-OF_HEALTHY = "boot-services-kept"
-"""What is found in the recordings, and rightly: it may come along with every damage."""
-
-
-def damaged(code: str, name: str, top: Path) -> tuple[Finding, ...]:
-    """What validation says of a recording with that damage."""
-    harm = DAMAGE[code][name]
-    root = materialise(harm.on, top)
-    harm.do(root)
-    return validate(read_snapshot(root))
+from tests.support.secrecy import addresses_in
+from tests.support.snapshots import published, read_snapshot, recorded
 
 
 def test_every_rule_has_a_damage_that_it_is_tried_on_and_no_other() -> None:
@@ -64,10 +37,8 @@ def test_codes_are_told_apart_and_say_what_they_mean_and_what_to_do() -> None:
 
 
 @pytest.mark.parametrize(("code", "name"), CASES, ids=str)
-def test_a_damage_is_caught_by_its_rule_and_no_unrelated_one(
-    code: str, name: str, tmp_path: Path
-) -> None:
-    findings = damaged(code, name, tmp_path)
+def test_a_damage_is_caught_by_its_rule_and_no_unrelated_one(code: str, name: str) -> None:
+    findings = validate(damaged(code, name))
 
     found = {finding.code for finding in findings}
     expected = {code} | DAMAGE[code][name].also
@@ -79,37 +50,28 @@ def test_a_damage_is_caught_by_its_rule_and_no_unrelated_one(
 
 
 @pytest.mark.parametrize("code", [rule.code for rule in RULES])
-def test_a_rule_is_silent_on_a_healthy_machine(code: str, tmp_path: Path) -> None:
+def test_a_rule_is_silent_on_a_healthy_machine(code: str) -> None:
     # A machine on which the firmware left no table in the memory of boot services.
-    root = materialise_machine("lenovo-x240", tmp_path)
+    healthy = published("lenovo-x240")
 
-    assert code not in {finding.code for finding in validate(read_snapshot(root))}
+    assert code not in {finding.code for finding in validate(healthy)}
 
 
 @pytest.mark.parametrize(("code", "name"), CASES, ids=str)
-def test_nothing_for_everyone_holds_an_address(code: str, name: str, tmp_path: Path) -> None:
-    harm = DAMAGE[code][name]
-    root = materialise(harm.on, tmp_path)
-    harm.do(root)
-
-    assessment = assess(read_snapshot(root))
+def test_nothing_for_everyone_holds_an_address(code: str, name: str) -> None:
+    assessment = judged(code, name)
 
     for finding in assessment.findings:
-        assert not ADDRESS.search(finding.message + finding.hint)
-    assert not ADDRESS.search(assessment.reason)
+        assert not addresses_in(finding.message + finding.hint)
+    assert not addresses_in(assessment.reason)
 
 
 @pytest.mark.parametrize(("code", "name"), CASES, ids=str)
-def test_a_damage_puts_the_system_in_the_state_that_its_severity_says(
-    code: str, name: str, tmp_path: Path
-) -> None:
-    harm = DAMAGE[code][name]
-    root = materialise(harm.on, tmp_path)
-    harm.do(root)
+def test_a_damage_puts_the_system_in_the_state_that_its_severity_says(code: str, name: str) -> None:
     severities = {rule.code: rule.severity for rule in RULES}
-    worst = {severities[each] for each in {code} | harm.also}
+    worst = {severities[each] for each in {code} | DAMAGE[code][name].also}
 
-    assessment = assess(read_snapshot(root))
+    assessment = judged(code, name)
 
     if name == "descriptor version":  # a fact about the machine before it is a fault
         assert assessment.state is State.UNSUPPORTED
@@ -138,7 +100,7 @@ def test_findings_depend_on_the_snapshot_alone(tree: Path) -> None:
     set_region(tree, 1, num_pages=0)
     set_region(tree, 5, virt_addr=0)
     first = validate(read_snapshot(tree))
-    healthy = validate(read_snapshot(materialise(FIRST_KERNEL, tree.parent / "healthy")))
+    healthy = validate(recorded(FIRST_KERNEL))
 
     assert first != healthy
     assert validate(read_snapshot(tree)) == first

@@ -9,29 +9,10 @@ import pytest
 from kexecprepd.core.finding import Finding, Severity
 from kexecprepd.core.rules import validate
 from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
-from tests.support.recordings import (
-    FIRST_KERNEL,
-    MEMMAP,
-    Damage,
-    add_range,
-    damage,
-    materialise,
-    remove,
-    set_range,
-    set_region,
-)
-from tests.support.snapshots import read_snapshot
-
-GAP = 0xD000_0000
-"""An address that the recording's memory map says nothing of."""
-
-VIRT = 0xFFFF_FFFE_D000_0000
-RUNTIME = 1 << 63
-
-DANGEROUS = "region-in-usable-memory"
-SUSPICIOUS = "region-misplaced"
-UNUSUAL = "region-unusual"
-KEPT = "boot-services-kept"
+from tests.support.damages.coverage import DANGEROUS, KEPT, SUSPICIOUS, UNUSUAL
+from tests.support.damages.damage import GAP, RUNTIME, VIRT
+from tests.support.recordings import FIRST_KERNEL, add_range, set_range
+from tests.support.snapshots import read_snapshot, recorded
 
 _LETTERS = {"E": None, "i": UNUSUAL, "k": KEPT, "s": SUSPICIOUS, "D": DANGEROUS}
 
@@ -78,41 +59,10 @@ def cells() -> list[tuple[int, str | None, str | None]]:
     return found
 
 
-DAMAGE: dict[str, dict[str, Damage]] = {
-    DANGEROUS: {
-        "data in RAM": damage(lambda root: set_range(root, 12, type="System RAM")),
-        "MMIO in RAM": damage(lambda root: set_range(root, 15, type="System RAM")),
-        "code and tables in RAM": damage(lambda root: set_range(root, 8, type="System RAM")),
-        "data in soft-reserved memory": damage(
-            lambda root: set_range(root, 12, type="Soft Reserved"), also=("soft-reserved-memory",)
-        ),
-        "boot services became conventional": damage(
-            lambda root: set_region(root, 5, type=7), also=("region-conventional",)
-        ),
-    },
-    SUSPICIOUS: {
-        "data in no range": damage(lambda root: remove(root, f"{MEMMAP}/12")),
-        "data in ACPI's memory": damage(lambda root: set_range(root, 12, type="ACPI Tables")),
-        "half in a gap": damage(lambda root: set_range(root, 12, end=0x7FEF_4FFF)),
-    },
-    UNUSUAL: {
-        "boot services in nameless memory": damage(
-            lambda root: set_range(root, 5, end=0x7DD3_AFFF),
-            lambda root: add_range(root, 0x7DD3_B000, 0x7DD3_BFFF, "Unknown E820 type"),
-            lambda root: add_range(root, 0x7DD3_C000, 0x7EA9_FFFF, "System RAM"),
-        ),
-        "an OEM's type in reserved memory": damage(
-            lambda root: set_region(root, 1, type=0x7000_0000)
-        ),
-    },
-    KEPT: {"in System RAM": damage(lambda root: None)},
-}
-
-
 @pytest.fixture(scope="module")
-def healthy(tmp_path_factory: pytest.TempPathFactory) -> Snapshot:
+def healthy() -> Snapshot:
     """The first kernel, with no memory map at boot to hold today's against."""
-    snapshot = read_snapshot(materialise(FIRST_KERNEL, tmp_path_factory.mktemp("healthy")))
+    snapshot = recorded(FIRST_KERNEL)
     assert snapshot.boot_params
     return replace(snapshot, boot_params=replace(snapshot.boot_params, e820=()))
 

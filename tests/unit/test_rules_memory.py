@@ -5,152 +5,30 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.finding import Finding
-from kexecprepd.core.rules import validate
+from tests.support.damages.damage import GAP
+from tests.support.damages.memory import (
+    BLOCK,
+    GIB,
+    blocks,
+    boot_services,
+    cmdline,
+    many_ranges,
+    mmio,
+    plug,
+)
+from tests.support.findings import codes_of, findings_of
 from tests.support.recordings import (
+    FIRST_KERNEL,
     MEMMAP,
     MEMORY_BLOCKS,
-    Damage,
     add_range,
-    add_region,
-    damage,
     remove,
     set_e820,
     set_memory_blocks,
     set_range,
     write,
 )
-from tests.support.snapshots import read_snapshot
-
-GIB = 1 << 30
-BLOCK = 128 << 20
-GAP = 0xD000_0000
-VIRT = 0xFFFF_FFFE_D000_0000
-RUNTIME = 1 << 63
-
-# The recording has System RAM from 4 GiB to 8 GiB: blocks 32 to 63 of 128 MiB.
-ALL_BLOCKS = range(64)
-
-
-def blocks(root: Path, *absent: int) -> None:
-    """All blocks of memory but the absent ones."""
-    set_memory_blocks(root, BLOCK, (number for number in ALL_BLOCKS if number not in absent))
-
-
-def cmdline(root: Path, text: str) -> None:
-    write(root, "proc/cmdline", f"quiet {text}\n")
-
-
-def many_ranges(root: Path, count: int) -> None:
-    """Reserved ranges in the gap until the memory map has `count`."""
-    for number in range(17, count):
-        start = GAP + number * 0x2000
-        add_range(root, start, start + 0xFFF, "Reserved")
-
-
-def plug(root: Path, start: int = GAP, size: int = BLOCK) -> None:
-    """Memory plugged in after boot."""
-    add_range(root, start, start + size - 1, "System RAM")
-
-
-def mmio(root: Path, phys_addr: int, pages: int = 1) -> int:
-    """A region of MMIO; its number."""
-    return add_region(
-        root,
-        type=11,
-        phys_addr=phys_addr,
-        virt_addr=VIRT + phys_addr % (1 << 21),
-        num_pages=pages,
-        attribute=RUNTIME,
-    )
-
-
-def boot_services(root: Path, phys_addr: int) -> int:
-    """A boot-services region, which may lie in System RAM; its number."""
-    return add_region(
-        root, type=4, phys_addr=phys_addr, virt_addr=VIRT, num_pages=1, attribute=RUNTIME
-    )
-
-
-DAMAGE: dict[str, dict[str, Damage]] = {
-    "memmap-missing": {
-        "no directory": damage(lambda root: remove(root, MEMMAP)),
-        "empty": damage(lambda root: remove(root, MEMMAP), lambda root: (root / MEMMAP).mkdir()),
-    },
-    "memmap-inverted": {
-        "by a byte": damage(lambda root: add_range(root, GAP, GAP - 1, "Reserved")),
-        "wrapping": damage(lambda root: add_range(root, (1 << 64) - 0x1000, 0xFFF, "System RAM")),
-    },
-    "memmap-contradiction": {
-        "by a byte": damage(lambda root: add_range(root, 0x1_FFFF_FFFF, 0x2_0000_0FFF, "Reserved")),
-        "by a page": damage(lambda root: set_range(root, 2, start=0x80_5000)),
-        "one in the other": damage(
-            lambda root: add_range(root, 0x100_0000, 0x100_0FFF, "Reserved")
-        ),
-    },
-    "memmap-repetition": {
-        "plugged in again": damage(
-            lambda root: add_range(root, 0x1_0000_0000, 0x1_07FF_FFFF, "System RAM")
-        ),
-        "spelt otherwise": damage(
-            lambda root: add_range(root, 0xB000_0000, 0xB000_0FFF, "reserved")
-        ),
-    },
-    "memmap-type-unknown": {
-        "new": damage(lambda root: set_range(root, 14, type="Radioactive memory")),
-    },
-    "memmap-too-long": {"one more": damage(lambda root: many_ranges(root, 129))},
-    "memory-absent": {
-        "a block": damage(lambda root: blocks(root, 40)),
-        "the first above 4 GiB": damage(lambda root: blocks(root, 32)),
-        "the last": damage(lambda root: blocks(root, 63)),
-        "all above 4 GiB": damage(lambda root: blocks(root, *range(32, 64))),
-        "half of a block of 2 GiB": damage(
-            lambda root: set_memory_blocks(root, 2 * GIB, (0, 1, 2))
-        ),
-        "a like option": damage(
-            lambda root: blocks(root, 40), lambda root: cmdline(root, "memtest=4 xmem=1")
-        ),
-    },
-    "memory-cut": {
-        "mem=": damage(
-            lambda root: blocks(root, *range(40, 64)), lambda root: cmdline(root, "mem=5G")
-        ),
-        "memmap=": damage(
-            lambda root: blocks(root, 40), lambda root: cmdline(root, "memmap=1G!5G")
-        ),
-    },
-    "region-in-plugged-memory": {
-        "boot services": damage(lambda root: plug(root), lambda root: boot_services(root, GAP)),
-        "MMIO": damage(
-            lambda root: plug(root), lambda root: mmio(root, GAP), also=("region-in-usable-memory",)
-        ),
-        "the last page of it": damage(
-            lambda root: plug(root),
-            lambda root: mmio(root, GAP + BLOCK - 0x1000, 2),
-            also=("region-in-usable-memory",),
-        ),
-        "between ranges of boot": damage(
-            lambda root: plug(root, 0xC000_0000, 0x3FC0_0000), lambda root: boot_services(root, GAP)
-        ),
-    },
-    "soft-reserved-memory": {
-        "above": damage(
-            lambda root: add_range(root, 0x2_0000_0000, 0x2_3FFF_FFFF, "Soft Reserved")
-        ),
-    },
-    "mirror-lost": {"asked for": damage(lambda root: cmdline(root, "kernelcore=mirror"))},
-}
-
-
-def findings_of(root: Path) -> tuple[Finding, ...]:
-    """What validation says of a tree, but for the healthy note on boot services."""
-    found = validate(read_snapshot(root))
-    return tuple(each for each in found if each.code != "boot-services-kept")
-
-
-def codes_of(root: Path) -> set[str]:
-    return {finding.code for finding in findings_of(root)}
+from tests.support.snapshots import recorded
 
 
 def absences(root: Path) -> list[tuple[int, int]]:
@@ -318,10 +196,8 @@ def test_the_part_in_plugged_memory_is_told(tree: Path) -> None:
     assert finding.details["part-end"] == GAP + BLOCK - 1
 
 
-def test_128_ranges_are_not_too_many(tree: Path) -> None:
-    many_ranges(tree, 128)
-
-    assert not findings_of(tree)
+def test_128_ranges_are_not_too_many() -> None:
+    assert not findings_of(many_ranges(recorded(FIRST_KERNEL), 128))
 
 
 def test_an_overlap_of_ranges_names_both_and_its_extent(tree: Path) -> None:
