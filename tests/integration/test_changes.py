@@ -8,21 +8,14 @@ import pytest
 
 from kexecprepd.wire.names import MANAGER
 from tests.support.daemon import Daemon
-from tests.support.recordings import add_range, remove, set_region, write
+from tests.support.recordings import remove, set_region, write
 
 from .client import PROPERTIES, Client, Signal
+from .hotplug import GIB, MAP_CHANGED, plug
 
 pytestmark = pytest.mark.bus
 
-MAP_CHANGED = f"{MANAGER}.MapChanged"
 PROPERTIES_CHANGED = f"{PROPERTIES}.PropertiesChanged"
-GIB = 1 << 30
-
-
-def plug(tree: Path, number: int = 0) -> None:
-    """Plug in one GiB more of memory."""
-    start = (4 + number) * GIB
-    add_range(tree, start, start + GIB - 1, "System RAM")
 
 
 def test_a_plugged_range_is_told_by_one_signal_of_each_kind(

@@ -11,8 +11,8 @@ from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
 
 from .client import Client, wait_until
+from .hotplug import MAP_CHANGED, plug
 from .netlink import OWN_NETWORK, send_memory_events
-from .test_changes import MAP_CHANGED, plug
 
 pytestmark = pytest.mark.bus
 

@@ -12,7 +12,7 @@ from tests.support.private_bus import PrivateBus
 from tests.support.recordings import set_region, write
 
 from .client import PROPERTIES, Client
-from .test_changes import MAP_CHANGED, plug
+from .hotplug import MAP_CHANGED, plug
 
 pytestmark = pytest.mark.bus
 

@@ -11,8 +11,8 @@ from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range
 
 from .client import Client, wait_until
+from .hotplug import MAP_CHANGED, plug
 from .readings import passes_over
-from .test_changes import MAP_CHANGED, plug
 from .testbed import WRAPPER, Testbed, running_testbed
 
 pytestmark = pytest.mark.bus

@@ -7,14 +7,6 @@ import pytest
 
 from tests.support.packages import CHECKOUT, run
 
-__all__ = ["CHECKOUT", "files_below", "run"]
-
-
-def files_below(top: Path) -> dict[str, Path]:
-    """Every file and link below a directory, by its absolute path in the package."""
-    found = (path for path in top.rglob("*") if path.is_symlink() or not path.is_dir())
-    return {f"/{path.relative_to(top)}": path for path in found}
-
 
 @pytest.fixture(scope="session")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:

@@ -10,8 +10,7 @@ import pytest
 
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.__main__ import JSON_MODES
-
-from .conftest import CHECKOUT
+from tests.support.packages import CHECKOUT
 
 pytestmark = pytest.mark.package
 

@@ -10,8 +10,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd import __version__
-
-from .conftest import CHECKOUT, files_below, run
+from tests.support.packages import CHECKOUT, files_below, run
 
 pytestmark = pytest.mark.package
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd import __version__
-
-from .conftest import files_below, run
+from tests.support.packages import files_below, run
 
 pytestmark = pytest.mark.package
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Builds the packages of this checkout, as a maintainer does."""
+"""Builds the packages of this checkout, as a maintainer does, and lists what is in them."""
 
 import subprocess
 from pathlib import Path
@@ -23,3 +23,9 @@ def build_deb(output: Path, *options: str) -> Path:
     run(CHECKOUT / "packaging" / "build-deb", "--output", output, *options)
     (path,) = output.glob("*.deb")
     return path
+
+
+def files_below(top: Path) -> dict[str, Path]:
+    """Every file and link below a directory, by its absolute path in the package."""
+    found = (path for path in top.rglob("*") if path.is_symlink() or not path.is_dir())
+    return {f"/{path.relative_to(top)}": path for path in found}

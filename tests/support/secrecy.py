@@ -7,7 +7,9 @@ from collections.abc import Iterable
 PAGE = 0x1000
 """Addresses in page 0 are no secret, and common numbers."""
 
-_LOOKS_LIKE_ONE = re.compile(r"(?<!OEM )(?<!OS )(?<!type )(0x[0-9a-f]{3,}|\b\d{6,})", re.IGNORECASE)
+_LOOKS_LIKE_ONE = re.compile(
+    r"(?<!OEM )(?<!OS )(?<!type )(?:0x[0-9a-f]{3,}|(?<![\dx])\d{6,})", re.IGNORECASE
+)
 
 
 def addresses_in(text: str) -> list[str]:

@@ -3,7 +3,6 @@
 
 import json
 import logging
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,9 +25,9 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.secrecy import addresses_in
 
 OTHER_BOOT = "5b0e0a52-90f2-4d1c-8a0f-3cf1a5b0c111"
-ADDRESS = re.compile("0x[0-9a-f]{5,}")
 
 
 @pytest.fixture(autouse=True)
@@ -355,7 +354,7 @@ def test_findings_are_logged_with_their_hint_and_without_addresses(
     assert {record.levelno for record in caplog.records if "region-" in record.message} == {
         logging.ERROR
     }
-    assert not ADDRESS.search(caplog.text)
+    assert not addresses_in(caplog.text)
 
 
 def test_the_boot_id_is_the_trees_own(tree: Path) -> None:

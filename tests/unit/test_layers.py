@@ -37,6 +37,9 @@ LIBRARIES = {
     "benchmarks": {"tests.support"},
     "tests/lab": {"tests.lab"},
     "tests/support": {"tests.support"},
+    "tests/unit": {"tests.support"},
+    "tests/integration": {"tests.integration", "tests.support"},
+    "tests/package": {"tests.support"},
     "tests/vm": {"tests.vm", "tests.lab", "tests.support"},
 }
 """What each folder may use of the tests."""

@@ -20,28 +20,13 @@ from kexecprepd.ctl.exits import Exit
 from kexecprepd.reading import sysfs, tree
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import SIGNATURES
+from tests.support.manual import MAN, section, tags
 
-MAN = Path(__file__).parents[2] / "man"
 FINDINGS = "kexecprepd-findings.7"
 RULES_OF = "kexecprepd/core/rules"
 PAGES = ("kexecprepctl.1", FINDINGS, "kexecprepd.service.8", "org.kexecprepd1.5")
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
-
-
-def section(page: str, heading: str) -> str:
-    """One section of a page's source, as text without fonts and escapes."""
-    source = (MAN / page).read_text()
-    found = re.search(rf"^\.SH {heading}\n(.*?)(?=^\.SH |\Z)", source, re.MULTILINE | re.DOTALL)
-    assert found, f"{page} has no section {heading}"
-    return re.sub(r"\\f[BIR]", "", found[1]).replace("\\-", "-")
-
-
-def tags(page: str, heading: str) -> list[str]:
-    """The tags of a section's lists, without macros and quotes."""
-    lines = re.findall(r"^\.TP\n(.*)", section(page, heading), re.MULTILINE)
-    texts = (re.sub(r"^\.[BI]+R? ", "", line).replace('"', "") for line in lines)
-    return [" ".join(text.split()) for text in texts]
 
 
 def help_of(

@@ -7,8 +7,7 @@ import subprocess
 from kexecprepd import __version__
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import SIGNATURES
-
-from .test_manual import MAN, section, tags
+from tests.support.manual import MAN, section, tags
 
 PAGE = "kexecprepd-loaders.7"
 EXAMPLES = MAN.parent / "examples"

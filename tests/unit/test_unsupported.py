@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The systems with nothing to hand over: each is told in its own words."""
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,9 +21,8 @@ from tests.support.recordings import (
     set_region,
     write,
 )
+from tests.support.secrecy import addresses_in
 from tests.support.snapshots import read_snapshot
-
-ADDRESS = re.compile("0x[0-9a-f]{5,}")
 
 
 def answer(root: Path) -> Finding:
@@ -33,7 +31,7 @@ def answer(root: Path) -> Finding:
     finding = unsupported(snapshot)
     assert finding is not None
     assert finding.severity is Severity.INFO
-    assert not ADDRESS.search(finding.message + finding.hint)
+    assert not addresses_in(finding.message + finding.hint)
     assessment = assess(snapshot)
     assert assessment.state is State.UNSUPPORTED
     assert assessment.reason == finding.message

@@ -1,0 +1,22 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Takes the manual pages' sources apart."""
+
+import re
+from pathlib import Path
+
+MAN = Path(__file__).parents[2] / "man"
+
+
+def section(page: str, heading: str) -> str:
+    """One section of a page's source, as text without fonts and escapes."""
+    source = (MAN / page).read_text()
+    found = re.search(rf"^\.SH {heading}\n(.*?)(?=^\.SH |\Z)", source, re.MULTILINE | re.DOTALL)
+    assert found, f"{page} has no section {heading}"
+    return re.sub(r"\\f[BIR]", "", found[1]).replace("\\-", "-")
+
+
+def tags(page: str, heading: str) -> list[str]:
+    """The tags of a section's lists, without macros and quotes."""
+    lines = re.findall(r"^\.TP\n(.*)", section(page, heading), re.MULTILINE)
+    texts = (re.sub(r"^\.[BI]+R? ", "", line).replace('"', "") for line in lines)
+    return [" ".join(text.split()) for text in texts]
