@@ -2,7 +2,8 @@
 """Trees to read in place of /: recorded ones, ones of published machines, and damage done to them.
 
 Paths are relative to the tree's top: `sys/firmware/efi/systab`, `proc/cmdline`. Every edit is one
-rename, so that a daemon that watches the tree never meets half of it.
+rename, so that a daemon that watches the tree never meets half of it, and so that what the tree
+shares with others (see template.py) stays as it was.
 """
 
 import base64
@@ -16,6 +17,8 @@ from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 from typing import Any
+
+from .template import Template
 
 DATA = Path(__file__).parents[1] / "data"
 
@@ -64,7 +67,23 @@ _2_MIB = 2 << 20
 
 
 def materialise(name: str, top: Path, cmdline: bool = True) -> Path:
-    """Write a recording below `top`; with `cmdline` also the proc/ that belongs to it."""
+    """Put a recording into the empty `top`; with `cmdline` also the proc/ that belongs to it."""
+    _template(name, cmdline).put(top)
+    return top
+
+
+def mend(name: str, top: Path) -> Path:
+    """Undo everything that was done to a recording since it was put there; anything else goes."""
+    _template(name, True).mend(top)
+    return top
+
+
+@cache
+def _template(name: str, cmdline: bool) -> Template:
+    return Template(lambda top: _write_recording(name, top, cmdline))
+
+
+def _write_recording(name: str, top: Path, cmdline: bool) -> None:
     meta, files = _recording(name)
     for directory in {(top / path).parent for path, _, _ in files}:
         directory.mkdir(parents=True, exist_ok=True)
@@ -75,7 +94,11 @@ def materialise(name: str, top: Path, cmdline: bool = True) -> Path:
         write(top, "proc/cmdline", meta["cmdline"] + "\n")
         write(top, "proc/version", f"Linux version {meta['uname']}\n")
         write(top, "proc/sys/kernel/random/boot_id", BOOT_ID + "\n")
-    return top
+
+
+def content(name: str, path: str) -> bytes:
+    """A file of a recording."""
+    return next(content for each, content, _ in _recording(name)[1] if each == path)
 
 
 @cache

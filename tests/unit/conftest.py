@@ -5,10 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import recordings
+from tests.support.recordings import FIRST_KERNEL, materialise, mend
+
+
+@pytest.fixture(scope="session")
+def _first_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return materialise(FIRST_KERNEL, tmp_path_factory.mktemp("tree") / "root")
 
 
 @pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    """A healthy first kernel's tree, for a test to damage."""
-    return recordings.materialise(recordings.FIRST_KERNEL, tmp_path / "root")
+def tree(_first_kernel: Path) -> Path:
+    """A healthy first kernel's tree to damage: the same for every test, and mended for each."""
+    return mend(FIRST_KERNEL, _first_kernel)

@@ -18,6 +18,7 @@ from kexecprepd.core.image import (
     unpack,
 )
 from kexecprepd.core.placement import excluded_ranges
+from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.core.verdict import assess
 from tests.support import recordings
 from tests.support.recordings import (
@@ -31,13 +32,12 @@ from tests.support.recordings import (
     KEXEC_SYSCALL,
     add_region,
     materialise,
-    materialise_machine,
     patch,
     remove,
     set_region,
     write,
 )
-from tests.support.snapshots import read_snapshot
+from tests.support.snapshots import published, read_snapshot, recorded
 
 SETUP_EFI = 4
 
@@ -62,8 +62,8 @@ def decode(image: bytes) -> Decoded:
     )
 
 
-def image_of(root: Path) -> bytes:
-    image = assess(read_snapshot(root)).image
+def image_of(seen: Path | Snapshot) -> bytes:
+    image = assess(seen if isinstance(seen, Snapshot) else read_snapshot(seen)).image
     assert image is not None
     return image
 
@@ -97,10 +97,10 @@ def test_the_payload_is_the_one_that_the_kernels_loader_handed_over(
     assert image[16:24] + image[32:112] == handed[:8] + handed[16:]
 
 
-def test_the_whole_image_is_the_golden_one(tmp_path: Path) -> None:
+def test_the_whole_image_is_the_golden_one() -> None:
     golden = bytes.fromhex((DATA / "golden-kexec-syscall.hex").read_text())
 
-    assert image_of(materialise(KEXEC_SYSCALL, tmp_path)) == golden
+    assert image_of(recorded(KEXEC_SYSCALL)) == golden
 
 
 @pytest.mark.parametrize("name", recordings.HEALTHY)
@@ -130,27 +130,25 @@ def test_an_independent_decoder_finds_what_sysfs_shows(name: str, tmp_path: Path
     assert decoded.descriptors == expected
 
 
-def test_the_order_that_a_loader_left_makes_no_difference(tmp_path: Path) -> None:
+def test_the_order_that_a_loader_left_makes_no_difference() -> None:
     # Two kexecs of the same machine: kexec-tools scrambled the order, the kernel kept it.
-    syscall = materialise(KEXEC_SYSCALL, tmp_path / "syscall")
-    file = materialise(KEXEC_FILE, tmp_path / "file")
+    syscall, file = recorded(KEXEC_SYSCALL), recorded(KEXEC_FILE)
 
-    assert read_snapshot(syscall).runtime_map != read_snapshot(file).runtime_map
+    assert syscall.runtime_map != file.runtime_map
     assert image_of(syscall) == image_of(file)
 
 
-def test_the_image_is_the_same_in_the_kernel_that_kexec_starts(tmp_path: Path) -> None:
-    first = image_of(materialise(FIRST_KERNEL, tmp_path / "first"))
-    second = materialise(FIRST_KERNEL, tmp_path / "second")
-    regions = read_snapshot(second).runtime_map
+def test_the_image_is_the_same_in_the_kernel_that_kexec_starts(tree: Path) -> None:
+    first = image_of(tree)
+    regions = read_snapshot(tree).runtime_map
     assert regions is not None
     for number, old in enumerate((5, 3, 1, 4, 2, 0)):
         values = {name: getattr(regions[old], name) for name in recordings.ATTRIBUTES}
-        set_region(second, number, **values)
+        set_region(tree, number, **values)
     # The firmware has converted the pointer in its system table.
-    write(second, f"{EFI}/runtime", "0xfffffffeff1ebb98\n")
+    write(tree, f"{EFI}/runtime", "0xfffffffeff1ebb98\n")
 
-    assert image_of(second) == first
+    assert image_of(tree) == first
 
 
 BOOT_SERVICES_DATA = {
@@ -188,18 +186,17 @@ def test_regions_that_only_adjoin_stay_apart(tree: Path, changes: dict[str, int]
     assert len(decode(image_of(tree)).descriptors) == 8
 
 
-def test_efi_debug_adds_nothing_to_the_image(tmp_path: Path) -> None:
-    plain = materialise(FIRST_KERNEL_1G, tmp_path / "plain")
-    debug = materialise(EFI_DEBUG, tmp_path / "debug")
+def test_efi_debug_adds_nothing_to_the_image() -> None:
+    plain, debug = recorded(FIRST_KERNEL_1G), recorded(EFI_DEBUG)
 
-    assert len(read_snapshot(debug).runtime_map or ()) == 104
+    assert len(debug.runtime_map or ()) == 104
     assert image_of(debug) == image_of(plain)
 
 
 @pytest.mark.parametrize("name", ["asus-ux391fa-first-kernel", "intel-brickland-4s"])
-def test_efi_debug_on_a_real_machine_leaves_the_same_memory(name: str, tmp_path: Path) -> None:
-    plain = decode(image_of(materialise_machine(name, tmp_path / "plain")))
-    debug = decode(image_of(materialise_machine(name, tmp_path / "debug", efi_debug=True)))
+def test_efi_debug_on_a_real_machine_leaves_the_same_memory(name: str) -> None:
+    plain = decode(image_of(published(name)))
+    debug = decode(image_of(published(name, efi_debug=True)))
 
     def physical(decoded: Decoded) -> list[tuple[int, ...]]:
         return [(type, phys, pages) for type, _, phys, _, pages, _ in decoded.descriptors]
@@ -207,14 +204,14 @@ def test_efi_debug_on_a_real_machine_leaves_the_same_memory(name: str, tmp_path:
     assert physical(plain) == physical(debug)
 
 
-def test_boot_services_regions_that_the_kernel_kept_stay_in_the_image(tmp_path: Path) -> None:
-    decoded = decode(image_of(materialise(recordings.BGRT, tmp_path)))
+def test_boot_services_regions_that_the_kernel_kept_stay_in_the_image() -> None:
+    decoded = decode(image_of(recorded(recordings.BGRT)))
 
     assert [descriptor[0] for descriptor in decoded.descriptors] == [3, 4, 4, 6, 6, 5, 6, 11]
 
 
-def test_descriptors_ascend_by_physical_address_and_their_padding_is_zero(tree: Path) -> None:
-    descriptors = decode(image_of(tree)).descriptors
+def test_descriptors_ascend_by_physical_address_and_their_padding_is_zero() -> None:
+    descriptors = decode(image_of(recorded(FIRST_KERNEL))).descriptors
 
     addresses = [descriptor[2] for descriptor in descriptors]
     assert addresses == sorted(addresses)
@@ -253,8 +250,8 @@ def test_a_virtual_runtime_table_is_found_through_the_map(
     assert physical_runtime(read_snapshot(tree)) == physical
 
 
-def test_unpack_undoes_pack(tree: Path) -> None:
-    image = image_of(tree)
+def test_unpack_undoes_pack() -> None:
+    image = image_of(recorded(FIRST_KERNEL))
 
     taken_apart = unpack(image)
 
@@ -277,9 +274,9 @@ def test_unpack_undoes_pack(tree: Path) -> None:
     ],
 )
 def test_bytes_that_are_no_image_are_not_taken_apart(
-    tree: Path, offset: int, content: bytes, complaint: str
+    offset: int, content: bytes, complaint: str
 ) -> None:
-    image = bytearray(image_of(tree))
+    image = bytearray(image_of(recorded(FIRST_KERNEL)))
     image[offset : offset + 1] = content
 
     with pytest.raises(ImageError, match=complaint):
@@ -287,13 +284,13 @@ def test_bytes_that_are_no_image_are_not_taken_apart(
 
 
 @pytest.mark.parametrize("size", [0, 16, 111, 113, 151, 153])
-def test_a_length_that_no_image_has_is_refused(tree: Path, size: int) -> None:
+def test_a_length_that_no_image_has_is_refused(size: int) -> None:
     with pytest.raises(ImageError, match="length"):
-        unpack(image_of(tree)[:size])
+        unpack(image_of(recorded(FIRST_KERNEL))[:size])
 
 
-def test_an_image_without_regions_can_be_taken_apart(tree: Path) -> None:
-    assert unpack(image_of(tree)[:112]).regions == ()
+def test_an_image_without_regions_can_be_taken_apart() -> None:
+    assert unpack(image_of(recorded(FIRST_KERNEL))[:112]).regions == ()
 
 
 @pytest.mark.parametrize("path", [EFI, f"{EFI}/config_table", f"{EFI}/fw_vendor"])
@@ -305,27 +302,27 @@ def test_without_efi_tables_there_is_no_image(tree: Path, path: str) -> None:
         compose(read_snapshot(tree))
 
 
-def test_the_digest_is_that_of_the_image(tree: Path) -> None:
-    assessment = assess(read_snapshot(tree))
+def test_the_digest_is_that_of_the_image() -> None:
+    assessment = assess(recorded(FIRST_KERNEL))
 
     assert assessment.image is not None
     digest = hashlib.sha256(assessment.image).hexdigest()
     assert assessment.sha256 == sha256(assessment.image) == digest
 
 
-def test_every_region_of_the_image_is_excluded_and_no_other(tmp_path: Path) -> None:
-    root = materialise(EFI_DEBUG, tmp_path)
-    excluded = excluded_ranges(read_snapshot(root))
+def test_every_region_of_the_image_is_excluded_and_no_other() -> None:
+    snapshot = recorded(EFI_DEBUG)
+    excluded = excluded_ranges(snapshot)
 
     assert [(each.start, each.end) for each in excluded] == [
         (phys, phys + pages * 4096 - 1)
-        for _, _, phys, _, pages, _ in decode(image_of(root)).descriptors
+        for _, _, phys, _, pages, _ in decode(image_of(snapshot)).descriptors
     ]
     assert "BootServicesData" in excluded[0].why
 
 
-def test_efi_info_without_an_address_leaves_the_memmap_to_the_loader(tree: Path) -> None:
-    info = struct.unpack("<4s7I", efi_info(read_snapshot(tree)))
+def test_efi_info_without_an_address_leaves_the_memmap_to_the_loader() -> None:
+    info = struct.unpack("<4s7I", efi_info(recorded(FIRST_KERNEL)))
 
     assert info == (b"EL64", 0x7F5E_B018, 40, 1, 0, 240, 0, 0)
 

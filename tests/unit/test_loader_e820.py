@@ -3,7 +3,6 @@
 
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -11,8 +10,8 @@ from kexecprepd.abi.bootparam import E820Entry
 from kexecprepd.loader.e820 import entries, extension, table
 from kexecprepd.loader.errors import LoadError
 from tests.support.kernels import memory_map
-from tests.support.recordings import HEALTHY, materialise
-from tests.support.snapshots import read_snapshot
+from tests.support.recordings import HEALTHY
+from tests.support.snapshots import recorded
 
 RAM = (0x10_0000, 0x7FFF_FFFF, "System RAM")
 
@@ -41,8 +40,8 @@ def test_each_type_keeps_its_number(name: str, number: int) -> None:
 
 
 @pytest.mark.parametrize("name", HEALTHY)
-def test_a_kernel_is_given_the_map_that_the_one_before_it_was(name: str, tmp_path: Path) -> None:
-    snapshot = read_snapshot(materialise(name, tmp_path))
+def test_a_kernel_is_given_the_map_that_the_one_before_it_was(name: str) -> None:
+    snapshot = recorded(name)
     assert snapshot.boot_params is not None
     assert snapshot.memory_map is not None
 

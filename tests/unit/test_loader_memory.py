@@ -1,16 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Which memory is free for the next kernel, and what is avoided and why."""
 
-from pathlib import Path
-
 import pytest
 
 from kexecprepd.core.placement import ExcludedRange, excluded_ranges
 from kexecprepd.loader.memory import Usable, usable
 from kexecprepd.reading.iomem import parse
 from tests.support.kernels import memory_map, resources, shown_by
-from tests.support.recordings import BGRT, materialise
-from tests.support.snapshots import read_snapshot
+from tests.support.recordings import BGRT, FIRST_KERNEL
+from tests.support.snapshots import recorded
 
 FIRST_MIB = (0, 0xF_FFFF)
 MAP = memory_map(
@@ -159,8 +157,8 @@ def test_a_region_without_pages_takes_nothing() -> None:
     assert avoided(found) == []
 
 
-def test_a_real_machine(tree: Path) -> None:
-    snapshot = read_snapshot(tree)
+def test_a_real_machine() -> None:
+    snapshot = recorded(FIRST_KERNEL)
     # As this machine's kernel shows it, with crashkernel=256M and its own pages.
     iomem = parse(
         """00000000-00000fff : Reserved
@@ -193,8 +191,8 @@ def test_a_real_machine(tree: Path) -> None:
     assert (kept, kept + 0xFFF, "EFI runtime: BootServicesData") in avoided(found)
 
 
-def test_a_machine_with_a_boot_logo_keeps_its_pages(tmp_path: Path) -> None:
-    snapshot = read_snapshot(materialise(BGRT, tmp_path))
+def test_a_machine_with_a_boot_logo_keeps_its_pages() -> None:
+    snapshot = recorded(BGRT)
     assert snapshot.memory_map is not None
 
     found = usable(snapshot.memory_map, None, excluded_ranges(snapshot))

@@ -3,7 +3,6 @@
 
 import struct
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
@@ -21,9 +20,9 @@ from tests.support.recordings import (
     FIRST_KERNEL,
     FIRST_KERNEL_1G,
     KEXEC_SYSCALL,
-    materialise,
+    content,
 )
-from tests.support.snapshots import read_snapshot
+from tests.support.snapshots import recorded
 
 SEED = bytes(range(100, 132))
 INITRD = b"070701" * 50_000
@@ -31,21 +30,23 @@ CMDLINE = "root=/dev/vda1 quiet"
 
 
 @pytest.fixture
-def snapshot(tree: Path) -> Snapshot:
-    return read_snapshot(tree)
+def snapshot() -> Snapshot:
+    return recorded(FIRST_KERNEL)
 
 
 @pytest.fixture
-def machine(tree: Path, snapshot: Snapshot) -> Machine:
-    return machine_of(tree, snapshot)
+def machine() -> Machine:
+    return machine_of(FIRST_KERNEL)
 
 
-def machine_of(tree: Path, snapshot: Snapshot) -> Machine:
+def machine_of(name: str) -> Machine:
+    """The machine of a recording."""
+    snapshot = recorded(name)
     memory_map = snapshot.memory_map or ()
     return Machine(
         memory_map=memory_map,
         usable=usable(memory_map, None, excluded_ranges(snapshot)),
-        boot_params=(tree / BOOT_PARAMS).read_bytes(),
+        boot_params=content(name, BOOT_PARAMS),
         acpi_rsdp=0x7F77_D014,
         secure_boot=2,
         five_level_paging=False,
@@ -172,12 +173,12 @@ def test_the_list_holds_the_image_and_a_seed(machine: Machine, snapshot: Snapsho
     assert seed[1:] == (9, SEED)
 
 
-def test_acpi_secure_boot_and_the_screen(tree: Path, machine: Machine, snapshot: Snapshot) -> None:
+def test_acpi_secure_boot_and_the_screen(machine: Machine, snapshot: Snapshot) -> None:
     params = params_of(planned(machine, snapshot))
 
     assert struct.unpack_from("<Q", params, 0x70) == (0x7F77_D014,)
     assert params[0x1EC] == 2
-    assert params[:64] == (tree / BOOT_PARAMS).read_bytes()[:64]
+    assert params[:64] == content(FIRST_KERNEL, BOOT_PARAMS)[:64]
 
 
 def test_without_efi_nothing_of_it_is_told(machine: Machine) -> None:
@@ -265,11 +266,10 @@ def test_a_memory_map_that_fits_does_not() -> None:
 
 
 @pytest.mark.parametrize("name", [FIRST_KERNEL, FIRST_KERNEL_1G, BGRT, KEXEC_SYSCALL])
-def test_recorded_machines_can_load(name: str, tmp_path: Path) -> None:
-    tree = materialise(name, tmp_path)
-    snapshot = read_snapshot(tree)
+def test_recorded_machines_can_load(name: str) -> None:
+    snapshot = recorded(name)
 
-    plan = planned(machine_of(tree, snapshot), snapshot)
+    plan = planned(machine_of(name), snapshot)
 
     assert plan.efi
     assert [each.address for each in plan.segments] == sorted(e.address for e in plan.segments)

@@ -3,9 +3,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from hypothesis import event, given, settings
@@ -21,13 +18,8 @@ from kexecprepd.loader.plan import Draft, Machine, draft
 from kexecprepd.reading.iomem import Resource
 from tests.support.kernels import MIB, free, kernel
 from tests.support.made_up import EXAMPLES, machines
-from tests.support.recordings import (
-    HEALTHY,
-    MACHINES,
-    materialise,
-    materialise_machine,
-)
-from tests.support.snapshots import read_snapshot
+from tests.support.recordings import HEALTHY, MACHINES
+from tests.support.snapshots import published, recorded
 
 PAGE = 4096
 
@@ -116,23 +108,20 @@ def nested(draw: Callable[[st.SearchStrategy[Any]], Any], ranges: tuple[MemoryRa
     return tuple(resources)
 
 
-@cache
-def recorded() -> dict[str, Snapshot]:
+def whole() -> dict[str, Snapshot]:
     """Every recording, and every machine that was published whole."""
-    found: dict[str, Snapshot] = {}
-    whole = (name for name in MACHINES if not name.startswith(("partial-", "neg-")))
-    for name in (*HEALTHY, *whole):
-        with TemporaryDirectory() as top:
-            write = materialise if name in HEALTHY else materialise_machine
-            found[name] = read_snapshot(write(name, Path(top)))
-    return found
+    names = (name for name in MACHINES if not name.startswith(("partial-", "neg-")))
+    return {
+        **{name: recorded(name) for name in HEALTHY},
+        **{name: published(name) for name in names},
+    }
 
 
 fields = st.fixed_dictionaries(
     {
         "init_size": st.integers(0x800, 96 * MIB),
         "kernel_alignment": st.sampled_from([PAGE, 2 * MIB, 16 * MIB]),
-        "pref_address": st.integers(0, 24).map(lambda n: n * 16 * MIB),
+        "pref_address": st.integers(0, 24).map((16 * MIB).__mul__),
         "relocatable_kernel": st.sampled_from([1, 1, 1, 0]),
         "xloadflags": st.sampled_from([0x3F, 0x2F]),
     }
@@ -144,8 +133,8 @@ fields = st.fixed_dictionaries(
 def test_on_real_machines_nothing_is_harmed(
     data: st.DataObject, fields: dict[str, int], initrd: int
 ) -> None:
-    name = data.draw(st.sampled_from(sorted(recorded())))
-    snapshot = recorded()[name]
+    machines = whole()
+    snapshot = machines[data.draw(st.sampled_from(sorted(machines)))]
     ranges = snapshot.memory_map or ()
     ground = Ground(ranges, data.draw(nested(ranges)), excluded_ranges(snapshot))
 
@@ -176,7 +165,7 @@ def check(ground: Ground, initrd: int, fields: dict[str, int]) -> None:
 
 
 def test_a_kernel_with_efi_fits_every_machine_that_was_published_whole() -> None:
-    for snapshot in recorded().values():
+    for snapshot in whole().values():
         ranges = snapshot.memory_map or ()
         shown = tuple(Resource(r.start, r.end, r.type, 0) for r in ranges)
         ground = Ground(ranges, shown, excluded_ranges(snapshot))
@@ -195,7 +184,7 @@ requests = st.builds(
     name=st.sampled_from("abcd"),
     size=st.integers(1, 4 * PAGE),
     alignment=st.sampled_from([PAGE, 2 * PAGE, 4 * PAGE]),
-    minimum=st.integers(0, 8).map(lambda n: n * PAGE),
+    minimum=st.integers(0, 8).map(PAGE.__mul__),
 )
 
 

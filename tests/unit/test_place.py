@@ -13,11 +13,12 @@ from kexecprepd.core.snapshot import MemoryRange, Snapshot
 from tests.support.recordings import (
     BGRT_KEXEC_FILE,
     BOOT_PARAMS,
+    FIRST_KERNEL,
     KEXEC_SYSCALL,
     add_range,
-    materialise,
+    content,
 )
-from tests.support.snapshots import read_snapshot
+from tests.support.snapshots import read_snapshot, recorded
 
 SIZE = 112 + 6 * 40
 RAM = 0x100_0000
@@ -25,8 +26,8 @@ RAM = 0x100_0000
 
 
 @pytest.fixture
-def snapshot(tree: Path) -> Snapshot:
-    return read_snapshot(tree)
+def snapshot() -> Snapshot:
+    return recorded(FIRST_KERNEL)
 
 
 def placed(snapshot: Snapshot, address: int, next_node: int = 0) -> tuple[bytes, bytes]:
@@ -39,11 +40,10 @@ def refusal(snapshot: Snapshot, address: int, next_node: int = 0) -> str:
     return str(raised.value)
 
 
-def test_efi_info_is_the_one_that_kexec_tools_made_for_the_same_address(tmp_path: Path) -> None:
-    root = materialise(KEXEC_SYSCALL, tmp_path)
-    made = (root / BOOT_PARAMS).read_bytes()[0x1C0:0x1E0]
+def test_efi_info_is_the_one_that_kexec_tools_made_for_the_same_address() -> None:
+    made = content(KEXEC_SYSCALL, BOOT_PARAMS)[0x1C0:0x1E0]
 
-    _, efi_info = placed(read_snapshot(root), 0x10_1000 - 112)
+    _, efi_info = placed(recorded(KEXEC_SYSCALL), 0x10_1000 - 112)
 
     assert efi_info == made
 
@@ -144,8 +144,8 @@ def test_the_edge_of_what_is_allowed_is_allowed(snapshot: Snapshot, address: int
     placed(snapshot, address)
 
 
-def test_two_ranges_of_ram_that_touch_are_one(tmp_path: Path) -> None:
-    snapshot = read_snapshot(materialise(BGRT_KEXEC_FILE, tmp_path))
+def test_two_ranges_of_ram_that_touch_are_one() -> None:
+    snapshot = recorded(BGRT_KEXEC_FILE)
     border = 0x7D23_8018
     assert snapshot.memory_map is not None
     assert border in [each.start for each in snapshot.memory_map]

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.core.finding import State
+from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.core.verdict import assess
 from tests.support.recordings import (
     DATA,
@@ -14,10 +15,8 @@ from tests.support.recordings import (
     MACHINES,
     add_region,
     machine,
-    materialise,
-    materialise_machine,
 )
-from tests.support.snapshots import read_snapshot
+from tests.support.snapshots import published, read_snapshot, recorded
 
 RUNTIME = 1 << 63
 
@@ -76,9 +75,9 @@ WITH_EFI_DEBUG: dict[str, Said] = {
 NEGATIVE = ("neg-lenovo-20bg-zero-descriptors", "neg-lenovo-l440-zero-descriptors")
 
 
-def said_of(root: Path) -> Said:
-    """The state of a tree, and the severity and code of what was found."""
-    assessment = assess(read_snapshot(root))
+def said_of(snapshot: Snapshot) -> Said:
+    """The state of a machine, and the severity and code of what was found."""
+    assessment = assess(snapshot)
     found = {(str(finding.severity), finding.code) for finding in assessment.findings}
     assert (assessment.image is not None) is assessment.state.has_image
     return assessment.state, found
@@ -92,38 +91,38 @@ def test_every_recording_and_every_machine_is_written_down() -> None:
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_what_is_said_of_a_recording(name: str, tmp_path: Path) -> None:
-    assert said_of(materialise(name, tmp_path)) == RECORDINGS[name]
+def test_what_is_said_of_a_recording(name: str) -> None:
+    assert said_of(recorded(name)) == RECORDINGS[name]
 
 
 @pytest.mark.parametrize("name", RECORDINGS)
-def test_a_recording_without_its_command_line_is_not_refused(name: str, tmp_path: Path) -> None:
-    state, _ = said_of(materialise(name, tmp_path, cmdline=False))
+def test_a_recording_without_its_command_line_is_not_refused(name: str) -> None:
+    state, _ = said_of(recorded(name, cmdline=False))
 
     assert state is RECORDINGS[name][0]
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_what_is_said_of_a_machine(name: str, tmp_path: Path) -> None:
-    assert said_of(materialise_machine(name, tmp_path)) == PUBLISHED[name]
+def test_what_is_said_of_a_machine(name: str) -> None:
+    assert said_of(published(name)) == PUBLISHED[name]
 
 
 @pytest.mark.parametrize("name", WITH_EFI_DEBUG)
-def test_what_is_said_of_a_machine_with_efi_debug(name: str, tmp_path: Path) -> None:
-    assert said_of(materialise_machine(name, tmp_path, efi_debug=True)) == WITH_EFI_DEBUG[name]
+def test_what_is_said_of_a_machine_with_efi_debug(name: str) -> None:
+    assert said_of(published(name, efi_debug=True)) == WITH_EFI_DEBUG[name]
 
 
 @pytest.mark.parametrize("name", [FIRST_KERNEL, FIRST_KERNEL_1G])
-def test_plain_ovmf_is_ready_without_a_warning(name: str, tmp_path: Path) -> None:
-    state, found = said_of(materialise(name, tmp_path))
+def test_plain_ovmf_is_ready_without_a_warning(name: str) -> None:
+    state, found = said_of(recorded(name))
 
     assert state is State.READY
     assert {severity for severity, _ in found} <= {"info"}
 
 
 @pytest.mark.parametrize("name", PUBLISHED)
-def test_nothing_published_is_refused(name: str, tmp_path: Path) -> None:
-    state, found = said_of(materialise_machine(name, tmp_path))
+def test_nothing_published_is_refused(name: str) -> None:
+    state, found = said_of(published(name))
 
     assert state is not State.INVALID
     assert "error" not in {severity for severity, _ in found}
@@ -142,7 +141,7 @@ def test_an_all_zero_descriptor_is_refused(name: str, attribute: int, tree: Path
         attribute=int(zero["attribute"], 16) | attribute,
     )
 
-    state, found = said_of(tree)
+    state, found = said_of(read_snapshot(tree))
 
     assert state is State.INVALID
     assert ("error", "region-empty") in found

@@ -190,11 +190,15 @@ def test_no_reading_mixes_two_states_of_a_busy_tree(tree: Path) -> None:
     remove(tree, MEMMAP)
     generations = 300
     for number in range(generations):
-        for entry in range(8):
-            base = f"sys/firmware/map.{number}/{entry}"
-            write(tree, f"{base}/start", f"{number:#x}\n")
-            write(tree, f"{base}/end", f"{number:#x}\n")
-            write(tree, f"{base}/type", f"state {number}\n")
+        first = tree / f"sys/firmware/map.{number}/0"
+        write(first, "start", f"{number:#x}\n")
+        write(first, "type", f"state {number}\n")
+        os.link(first / "start", first / "end")
+        for entry in range(1, 8):
+            other = first.with_name(f"{entry}")
+            other.mkdir()
+            for name in ("start", "end", "type"):
+                os.link(first / name, other / name)
     link, new = tree / MEMMAP, tree / "new"
 
     def show(number: int) -> None:

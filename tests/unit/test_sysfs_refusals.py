@@ -188,8 +188,9 @@ def test_a_file_that_may_not_be_read_says_what_right_is_missing(
     tree: Path, path: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for each in (tree / "sys").rglob("*"):
-        each.chmod(0o755 if each.is_dir() else 0o444)
-    (tree / path).chmod(0)
+        if each.is_file():
+            name = str(each.relative_to(tree))
+            write(tree, name, each.read_bytes(), 0 if name == path else 0o444)
     monkeypatch.chdir(tree)  # what lies above the tree is closed to others
 
     with unprivileged():
