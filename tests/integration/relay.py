@@ -28,13 +28,17 @@ def on_the_way(
             with socket.socket(socket.AF_UNIX) as other:
                 other.connect(upstream)
                 ends = {self.request: other, other: self.request}
+                wanted = member.encode()
+                before = b""  # the end of what came last: a name may come in two parts
                 while True:
                     for end in select.select(list(ends), [], [], DEADLINE)[0]:
                         data = end.recv(65536)
                         if not data:
                             return
-                        if end is self.request and member.encode() in data:
-                            act()
+                        if end is self.request:
+                            for _ in range((before + data).count(wanted)):
+                                act()
+                            before = (before + data)[1 - len(wanted) :]
                         ends[end].sendall(data)
 
     with socketserver.ThreadingUnixStreamServer(str(socket_path), Relay) as server:

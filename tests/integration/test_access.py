@@ -109,7 +109,7 @@ def test_everyone_hears_of_a_change(
     with listening(bus) as lines:
         add_range(tree, 0x1_0000_0000, 0x1_3FFF_FFFF, "System RAM")
         client.call("Refresh")
-        signals = [json.loads(lines.readline()) for _ in range(2)]
+        signals = [json.loads(lines.next()) for _ in range(2)]
     assert [member for member, _ in signals] == [
         f"{PROPERTIES}.PropertiesChanged",
         f"{MANAGER}.MapChanged",

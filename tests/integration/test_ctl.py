@@ -5,19 +5,20 @@ import hashlib
 import json
 import os
 import re
-import select
 import signal
 import stat
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.daemon import CHECKOUT, Daemon, running
+from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, materialise, remove, set_region, write
@@ -50,8 +51,17 @@ def as_json(done: "subprocess.CompletedProcess[bytes]") -> Any:
     return json.loads(done.stdout)
 
 
+@dataclass(frozen=True)
+class Watch:
+    """A running `kexecprepctl watch`, and what it says."""
+
+    process: "subprocess.Popen[bytes]"
+    stdout: Lines
+    stderr: Lines
+
+
 @contextmanager
-def watch(bus: PrivateBus, *arguments: str) -> Iterator["subprocess.Popen[str]"]:
+def watch(bus: PrivateBus, *arguments: str) -> Iterator[Watch]:
     """`kexecprepctl watch` that has begun."""
     process = subprocess.Popen(
         [sys.executable, "-m", "kexecprepd.ctl", "watch", *arguments],
@@ -59,24 +69,18 @@ def watch(bus: PrivateBus, *arguments: str) -> Iterator["subprocess.Popen[str]"]
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
-        text=True,
+        bufsize=0,
     )
     assert process.stdout is not None and process.stderr is not None
+    watching = Watch(process, Lines(process.stdout), Lines(process.stderr))
     try:
-        assert process.stderr.readline() == "Watching, from generation 1 on.\n"
-        yield process
+        assert watching.stderr.next() == "Watching, from generation 1 on.\n"
+        yield watching
     finally:
         process.kill()
         process.wait()
         process.stdout.close()
         process.stderr.close()
-
-
-def line_of(file: Any) -> str:
-    """The next line, which must come before the deadline."""
-    assert select.select([file], [], [], DEADLINE)[0], "nothing came"
-    line: str = file.readline()
-    return line
 
 
 @pytest.mark.parametrize("user", [False, True])
@@ -229,15 +233,14 @@ def test_wrong_usage_ends_with_2(daemon: Daemon, bus: PrivateBus, arguments: lis
 def test_watch_prints_each_change_once(
     daemon: Daemon, bus: PrivateBus, client: Client, tree: Path
 ) -> None:
-    with watch(bus, "--json=short") as process:
-        changes = []
+    with watch(bus, "--json=short") as watching:
         for number in range(2):
             add_range(tree, (8 + number) << 30, ((9 + number) << 30) - 1, "System RAM")
             client.call("Refresh")
-            changes.append(json.loads(line_of(process.stdout)))
-        process.send_signal(signal.SIGINT)
-        assert process.wait(DEADLINE) == 0
-        assert process.stdout is not None and process.stdout.read() == ""
+        changes = [json.loads(watching.stdout.next()) for _ in range(2)]
+        watching.process.send_signal(signal.SIGINT)
+        assert watching.process.wait(DEADLINE) == 0
+        assert watching.stdout.rest() == ""
     assert [(c["generation"], c["changed"], c["state"]) for c in changes] == [
         (2, ["memmap"], "ready"),
         (3, ["memmap"], "ready"),
@@ -247,22 +250,22 @@ def test_watch_prints_each_change_once(
 def test_watch_waits_for_a_daemon_that_stops(
     bus: PrivateBus, top: Path, tree: Path, client: Client
 ) -> None:
-    with running(top, tree, bus.environment) as daemon, watch(bus) as process:
+    with running(top, tree, bus.environment) as daemon, watch(bus) as watching:
         daemon.stop()
-        assert line_of(process.stderr) == "The daemon has stopped; waiting for it.\n"
+        assert watching.stderr.next() == "The daemon has stopped; waiting for it.\n"
         again = top / "again"
         again.mkdir()
         with running(again, tree, bus.environment):
-            assert line_of(process.stderr) == "The daemon is back.\n"
+            assert watching.stderr.next() == "The daemon is back.\n"
             add_range(tree, 8 << 30, (9 << 30) - 1, "System RAM")
             client.call("Refresh")
-            assert "generation 2: memmap changed; ready" in line_of(process.stdout)
+            assert "generation 2: memmap changed; ready" in watching.stdout.next()
 
 
 def test_watch_ends_with_6_when_the_bus_goes(daemon: Daemon, bus: PrivateBus) -> None:
-    with watch(bus) as process:
+    with watch(bus) as watching:
         bus.kill()
-        assert process.wait(DEADLINE) == 6
+        assert watching.process.wait(DEADLINE) == 6
     daemon.wait()
 
 

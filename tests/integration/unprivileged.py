@@ -7,8 +7,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO
 
+from tests.support.lines import Lines
 from tests.support.private_bus import PrivateBus
 
 UID = 65534
@@ -90,22 +90,23 @@ def ask(bus: PrivateBus, calls: list[Call]) -> list[Answer]:
 
 
 @contextmanager
-def listening(bus: PrivateBus) -> Iterator[IO[str]]:
+def listening(bus: PrivateBus) -> Iterator[Lines]:
     """That user waits for MapChanged; a line of JSON comes for each signal until then."""
     process = subprocess.Popen(
         [*SETPRIV, sys.executable, "-c", _PROGRAM],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,
         cwd="/",
         env=bus.environment,
     )
     assert process.stdin is not None and process.stdout is not None
+    lines = Lines(process.stdout)
     try:
-        process.stdin.write(json.dumps("listen"))
+        process.stdin.write(json.dumps("listen").encode())
         process.stdin.close()
-        assert process.stdout.readline() == "listening\n"
-        yield process.stdout
+        assert lines.next() == "listening\n"
+        yield lines
     finally:
         process.kill()
         process.wait()
