@@ -5,12 +5,13 @@ import os
 import re
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from kexecprepd import __version__
-from tests.support.packages import CHECKOUT, files_below, run
+from tests.support.packages import CHECKOUT, build_deb, files_below, run
 
 pytestmark = pytest.mark.package
 
@@ -138,14 +139,26 @@ def test_python_knows_it(unpacked: Path) -> None:
     assert f"\nName: kexecprepd\nVersion: {__version__}\n" in metadata
 
 
-def test_the_same_tree_gives_the_same_package(deb: Path, tmp_path: Path) -> None:
-    run(CHECKOUT / "packaging" / "build-deb", "--output", tmp_path)
-    assert (tmp_path / deb.name).read_bytes() == deb.read_bytes()
+@pytest.fixture(scope="module")
+def built_again(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """The package built once more, and built with a suffix: at the same time."""
+    same, later = tmp_path_factory.mktemp("same"), tmp_path_factory.mktemp("later")
+    with ThreadPoolExecutor() as pool:
+        builds = [
+            pool.submit(build_deb, same),
+            pool.submit(build_deb, later, "--suffix", "+local1"),
+        ]
+        again, suffixed = (build.result() for build in builds)
+    return again, suffixed
 
 
-def test_a_suffix_makes_a_later_version(tmp_path: Path, deb: Path) -> None:
-    run(CHECKOUT / "packaging" / "build-deb", "--output", tmp_path, "--suffix", "+local1")
-    (later,) = tmp_path.glob("*.deb")
+def test_the_same_tree_gives_the_same_package(deb: Path, built_again: tuple[Path, Path]) -> None:
+    again, _ = built_again
+    assert (again.name, again.read_bytes()) == (deb.name, deb.read_bytes())
+
+
+def test_a_suffix_makes_a_later_version(deb: Path, built_again: tuple[Path, Path]) -> None:
+    _, later = built_again
     versions = (field(later, "Version"), field(deb, "Version"))
     assert versions[0] == f"{versions[1]}+local1"
     run("dpkg", "--compare-versions", versions[0], "gt", versions[1])
