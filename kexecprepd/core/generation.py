@@ -8,7 +8,7 @@ from typing import Any
 
 from ..abi.bootparam import BootParams, pack_e820
 from ..abi.setup_data import EfiSetupData
-from .presence import absent_memory
+from .presence import missing_memory
 from .snapshot import SetupData, Snapshot
 from .unreadable import Unreadable
 from .verdict import Assessment, assess
@@ -56,7 +56,8 @@ def parts_of(reading: Snapshot | Unreadable) -> Parts:
     parts = {
         "runtime-map": reading.runtime_map,
         "memmap": reading.memory_map,
-        "absent-memory": absent_memory(reading),
+        # In snapshot.json's format 1: whatever the reason, also the command line's.
+        "absent-memory": missing_memory(reading),
         "efi-tables": reading.efi,
         "efi-info": [
             _boot_params(reading.boot_params),

@@ -9,7 +9,11 @@ from . import intervals
 from .errors import KexecprepdError
 from .image import DESCRIPTORS_OFFSET, EARLY_WINDOW, efi_info
 from .intervals import Interval
+from .presence import absent_ranges
 from .snapshot import MemoryRange, Snapshot
+
+ABSENT = "memory that is not present"
+"""Why absent memory is excluded."""
 
 
 class PlacementError(KexecprepdError):
@@ -33,15 +37,17 @@ class ExcludedRange:
 
 
 def excluded_ranges(snapshot: Snapshot) -> tuple[ExcludedRange, ...]:
-    """Every region of the image, ascending.
+    """Every region of the image, and memory that is listed but absent; ascending.
 
     The memory map calls the boot-services ones System RAM though they hold firmware tables
     (ESRT, BGRT, MOK variables, memory attributes) that the next kernel looks up.
     """
-    return tuple(
+    regions = (
         ExcludedRange(region.phys_addr, region.phys_end, f"EFI runtime: {type_name(region.type)}")
         for region in snapshot.runtime_regions
     )
+    absent = (ExcludedRange(each.start, each.end, ABSENT) for each in absent_ranges(snapshot))
+    return tuple(sorted((*regions, *absent), key=lambda each: (each.start, each.end)))
 
 
 def place(data: bytes, snapshot: Snapshot, address: int, next_node: int) -> tuple[bytes, bytes]:

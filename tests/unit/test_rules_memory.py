@@ -114,21 +114,25 @@ def test_offline_blocks_are_present(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("option", "code"),
+    ("option", "codes"),
     [
-        ("mem=6G", "memory-cut"),
-        ("memmap=nn[KMG]", "memory-cut"),
+        ("mem=5G", "memory-cut"),
+        ("mem=6G", "memory-absent"),
+        ("memmap=5G", "memory-cut"),
+        ("memmap=1G$4G,1G#5G", "memory-cut"),
+        ("memmap=1G$6G", "memory-absent"),
+        ("memmap=64M$5G", "memory-cut memory-absent"),
         ("hugepages=mem", "memory-absent"),
         ("memory=6G", "memory-absent"),
     ],
 )
 def test_only_options_that_cut_memory_explain_its_absence(
-    option: str, code: str, tree: Path
+    option: str, codes: str, tree: Path
 ) -> None:
     blocks(tree, 40)
     cmdline(tree, option)
 
-    assert codes_of(tree) == {code}
+    assert codes_of(tree) == {*codes.split()}
 
 
 def test_mem_on_the_command_line_alone_is_nothing_to_tell(tree: Path) -> None:

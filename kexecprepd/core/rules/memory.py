@@ -1,12 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for the memory map itself: against itself, against what was there at boot, and now."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from ...abi.bootparam import E820_MAX_ENTRIES
 from ..finding import Severity
 from ..intervals import Interval, outside, overlapping_pairs, union, within
-from ..presence import absent_memory
+from ..presence import Part, absent_memory, cut_memory
 from .fit import column_of
 from .rule import FIRMWARE_BUG, Hit, Rule, label, numbers, span
 from .survey import Survey
@@ -81,13 +81,8 @@ def _too_long(survey: Survey) -> Iterator[Hit]:
         )
 
 
-def _was_cut(survey: Survey) -> bool:
-    names = {word.partition("=")[0] for word in (survey.snapshot.kernel.cmdline or "").split()}
-    return bool(names & {"mem", "memmap"})
-
-
-def _absences(survey: Survey, why: str) -> Iterator[Hit]:
-    for memory, part in absent_memory(survey.snapshot):
+def _missing_parts(parts: Iterable[Part], why: str) -> Iterator[Hit]:
+    for memory, part in parts:
         yield Hit(
             f"Memory range {memory.number} lists memory that is not present{why}.",
             {"range": memory.number, **span("absent", part)},
@@ -99,14 +94,14 @@ def _absent(survey: Survey) -> Iterator[Hit]:
     out of its map that was there at boot. The next kernel would use it and crash, unless the
     loader looks at /sys/devices/system/memory as well.
     """
-    return iter(()) if _was_cut(survey) else _absences(survey, "")
+    return _missing_parts(absent_memory(survey.snapshot), "")
 
 
 def _cut(survey: Survey) -> Iterator[Hit]:
     """The memory map lists System RAM that this kernel does not use, as mem= or memmap= on its
     command line asks for. The next kernel uses it unless it is told the same.
     """
-    return _absences(survey, ", as the command line has it") if _was_cut(survey) else iter(())
+    return _missing_parts(cut_memory(survey.snapshot), ", as the command line has it")
 
 
 def _plugged_in(survey: Survey) -> tuple[Interval, ...]:
