@@ -2,7 +2,7 @@
 """Asks the daemon over D-Bus, and turns what can go wrong into words and exit codes."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -74,6 +74,14 @@ class Client:
         reply = self._call_raw("GetSetupData")
         return _bytes(reply, 0), from_wire(reply.get_child_value(1).unpack())
 
+    def handover(self) -> tuple[bytes, list[MemoryRange], LoaderInfo]:
+        """The image, the memory map without absent memory, and the image's `info`: all that a load
+        depends on, of one generation.
+        """
+        reply = self._call_raw("GetHandover")
+        ranges = _ranges(reply.get_child_value(1).unpack())
+        return _bytes(reply, 0), ranges, from_wire(reply.get_child_value(2).unpack())
+
     def place(self, address: int, next_node: int) -> tuple[bytes, bytes, LoaderInfo]:
         """The image linked for a physical address, with the `next_node` that follows it; the 32
         bytes of boot_params.efi_info that go with it; and the image's `info`.
@@ -89,7 +97,7 @@ class Client:
     def memory_map(self) -> list[MemoryRange]:
         """Every entry of the firmware memory map, numbered in their order."""
         (ranges,) = self._call("GetMemoryMap")
-        return [MemoryRange(number, *each) for number, each in enumerate(ranges)]
+        return _ranges(ranges)
 
     def findings(self) -> list[Finding]:
         """What validation noticed, worst first."""
@@ -139,6 +147,11 @@ class Client:
 def _bytes(reply: Any, index: int) -> bytes:
     """An `ay` of a reply, without unpacking it byte by byte."""
     return bytes(reply.get_child_value(index).get_data_as_bytes().get_data() or b"")
+
+
+def _ranges(ranges: Iterable[tuple[int, int, str]]) -> list[MemoryRange]:
+    """An a(tts) of the memory map, numbered in its order."""
+    return [MemoryRange(number, *each) for number, each in enumerate(ranges)]
 
 
 def _in_words(error: CallFailed) -> CtlError:

@@ -16,6 +16,7 @@ from .. import __version__
 from ..core.finding import Severity, State
 from ..core.generation import Handover
 from ..core.placement import PlacementError, excluded_ranges, place
+from ..core.presence import present_memory_map
 from ..core.snapshot import Snapshot
 from ..core.unreadable import Unreadable
 from ..wire.bus import Reply, signal
@@ -97,6 +98,12 @@ class Manager:
         except PlacementError as error:
             raise InvalidArgs(error.sentence) from error
         return Reply(GLib.Variant.new_tuple(_bytes(placed), _bytes(efi_info), self._info))
+
+    def GetHandover(self) -> Reply:
+        data, snapshot = self._image()
+        memory_map = [(r.start, r.end, r.type) for r in present_memory_map(snapshot)]
+        ranges = GLib.Variant("a(tts)", memory_map)
+        return Reply(GLib.Variant.new_tuple(_bytes(data), ranges, self._info))
 
     def OpenSetupData(self) -> Reply:
         data, _ = self._image()

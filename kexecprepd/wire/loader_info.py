@@ -8,6 +8,7 @@ from typing import Any
 from ..abi.efi import DESCRIPTOR_VERSION
 from ..core.finding import State
 from ..core.generation import Handover
+from ..core.handover_digest import handover_sha256
 from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET, acpi_rsdp, efi_info
 from ..core.placement import ExcludedRange, excluded_ranges
 
@@ -25,6 +26,7 @@ SIGNATURES = {
     "acpi-rsdp": "t",
     "secure-boot": "y",
     "excluded-ranges": "a(tts)",
+    "handover-sha256": "s",
 }
 """The names on the wire, in the order of the record's fields, with their D-Bus signatures."""
 
@@ -34,7 +36,8 @@ class LoaderInfo:
     """The `info` of one image: of the same snapshot.
 
     Addresses are physical, sizes in bytes; `efi_info` are the 32 bytes of that struct, with the
-    memmap's address 0, and `acpi_rsdp` is 0 where unknown.
+    memmap's address 0, and `acpi_rsdp` is 0 where unknown. `handover_sha256` is of all that a load
+    depends on.
     """
 
     generation: int
@@ -50,6 +53,7 @@ class LoaderInfo:
     acpi_rsdp: int
     secure_boot: int
     excluded_ranges: tuple[ExcludedRange, ...]
+    handover_sha256: str
 
     def to_wire(self) -> dict[str, tuple[str, Any]]:
         """Each member by its name on the wire: its D-Bus signature, and a value of that type."""
@@ -98,4 +102,5 @@ def loader_info(handover: Handover) -> LoaderInfo | None:
         acpi_rsdp=acpi_rsdp(snapshot),
         secure_boot=snapshot.boot_params.secure_boot if snapshot.boot_params else 0,
         excluded_ranges=excluded_ranges(snapshot),
+        handover_sha256=handover_sha256(assessment.image, snapshot),
     )

@@ -6,6 +6,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import struct
 import subprocess
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ INFO_TYPES = {
     "acpi-rsdp": "t",
     "secure-boot": "y",
     "excluded-ranges": "a(tts)",
+    "handover-sha256": "s",
 }
 
 
@@ -186,6 +188,7 @@ def test_info_describes_the_image_of_the_same_answer(
     daemon: Daemon, client: Client, tree: Path
 ) -> None:
     image, info = client.call("GetSetupData")
+    assert re.fullmatch("[0-9a-f]{64}", info.pop("handover-sha256"))
     regions = handed_over(tree)
     boot_params = (tree / "sys/kernel/boot_params/data").read_bytes()
     assert info == {

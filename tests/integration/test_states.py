@@ -23,6 +23,7 @@ INVALID_ARGS = "org.kexecprepd1.Error.InvalidArgs"
 IMAGE_METHODS = {
     "GetSetupData": None,
     "PlaceSetupData": GLib.Variant("(tt)", (0x1000_0000, 0)),
+    "GetHandover": None,
     "OpenSetupData": None,
     "GetExcludedRanges": None,
 }

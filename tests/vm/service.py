@@ -24,6 +24,7 @@ DROP_INS = f"/run/systemd/system/{UNIT}.d"
 ROOT_ONLY = {
     "GetSetupData": (),
     "PlaceSetupData": ("uint64:16777216", "uint64:0"),
+    "GetHandover": (),
     "OpenSetupData": (),
     "GetRuntimeMap": (),
     "GetMemoryMap": (),

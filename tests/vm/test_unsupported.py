@@ -50,7 +50,8 @@ def test_everyone_is_told_the_reason(guest: Guest, reason: str) -> None:
 
 
 def test_there_is_no_image(guest: Guest, reason: str) -> None:
-    members = ("GetSetupData", "PlaceSetupData", "OpenSetupData", "GetExcludedRanges")
+    others = ("GetHandover", "OpenSetupData", "GetExcludedRanges")
+    members = ("GetSetupData", "PlaceSetupData", *others)
     answers = ask(guest, [Call(f"{MANAGER}.{member}", ROOT_ONLY[member]) for member in members])
     assert {each.error for each in answers} == {"org.kexecprepd1.Error.Unsupported"}
     for each in answers:
