@@ -12,7 +12,6 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -22,7 +21,8 @@
 #define PAGE_SIZE UINT64_C(4096)
 #define FLOOR UINT64_C(0x100000)        /* the first MiB is of no use to a loader */
 #define CEILING UINT64_C(0x100000000)   /* this example keeps below 4 GiB */
-#define ATTEMPTS 5
+#define EFI_INFO_SIZE 32
+#define DESCRIPTORS 112                 /* where the image has its memory descriptors */
 
 #define cleanup(function) __attribute__((cleanup(function)))
 
@@ -35,23 +35,21 @@ struct ranges {
         size_t count;
 };
 
-/* What GetSetupData and PlaceSetupData answer. The pointers lead into the message. */
-struct answer {
+/* What GetHandover answers, all of one moment. The pointers lead into the message. */
+struct handover {
         sd_bus_message *message;
         const void *image, *efi_info;
         size_t image_size, efi_info_size;
+        struct ranges ram, taken;
         uint64_t generation, acpi_rsdp;
         uint8_t secure_boot;
 };
 
-static void free_ranges(struct ranges *ranges)
+static void free_handover(struct handover *handover)
 {
-        free(ranges->items);
-}
-
-static void free_answer(struct answer *answer)
-{
-        sd_bus_message_unref(answer->message);
+        sd_bus_message_unref(handover->message);
+        free(handover->ram.items);
+        free(handover->taken.items);
 }
 
 static int fail(const char *what, int r)
@@ -60,25 +58,20 @@ static int fail(const char *what, int r)
         return r;
 }
 
-/* Calls a method of the daemon; where that fails, it prints why in the daemon's words. */
-static int call(sd_bus *bus, sd_bus_message **reply, const char *method, const char *types, ...)
+/* Asks the daemon; where that fails, it prints why in the daemon's words. */
+static int ask(sd_bus *bus, sd_bus_message **reply)
 {
         cleanup(sd_bus_error_free) sd_bus_error error = SD_BUS_ERROR_NULL;
-        va_list arguments;
 
-        va_start(arguments, types);
-        int r = sd_bus_call_methodv(bus, "org.kexecprepd1", "/org/kexecprepd1",
-                                    "org.kexecprepd1.Manager", method, &error, reply,
-                                    types, arguments);
-        va_end(arguments);
+        int r = sd_bus_call_method(bus, "org.kexecprepd1", "/org/kexecprepd1",
+                                   "org.kexecprepd1.Manager", "GetHandover", &error, reply, NULL);
         if (r >= 0)
                 return r;
-        fprintf(stderr, "place: %s: %s: %s\n", method,
-                error.name ? error.name : "no answer", error.message ? error.message : strerror(-r));
+        fprintf(stderr, "place: GetHandover: %s: %s\n", error.name ? error.name : "no answer",
+                error.message ? error.message : strerror(-r));
         if (sd_bus_error_has_name(&error, "org.kexecprepd1.Error.Unsupported"))
                 fputs("place: Load without EFI: no node, and 32 zero bytes as efi_info.\n", stderr);
-        /* Where the daemon refuses our address, the maps have changed: by ours it is good. */
-        return sd_bus_error_has_name(&error, "org.kexecprepd1.Error.InvalidArgs") ? -EAGAIN : r;
+        return r;
 }
 
 /* Reads an a(tts): ranges of the type System RAM to `ram`, all others to `taken`. */
@@ -100,15 +93,15 @@ static int read_ranges(sd_bus_message *m, struct ranges *ram, struct ranges *tak
         return r < 0 ? fail("The ranges cannot be read", r) : sd_bus_message_exit_container(m);
 }
 
-/* Reads the answer's members; `taken` gets the excluded ranges. */
-static int read_answer(struct answer *answer, struct ranges *taken)
+/* Reads the answer; `taken` gets what is no System RAM, and the excluded ranges. */
+static int read_handover(struct handover *to)
 {
-        sd_bus_message *m = answer->message;
+        sd_bus_message *m = to->message;
         const char *key;
-        int r = sd_bus_message_read_array(m, 'y', &answer->image, &answer->image_size);
+        int r = sd_bus_message_read_array(m, 'y', &to->image, &to->image_size);
 
-        if (r >= 0 && sd_bus_message_has_signature(m, "ayaya{sv}"))
-                r = sd_bus_message_read_array(m, 'y', &answer->efi_info, &answer->efi_info_size);
+        if (r >= 0)
+                r = read_ranges(m, &to->ram, &to->taken);
         if (r >= 0)
                 r = sd_bus_message_enter_container(m, 'a', "{sv}");
         while (r >= 0 && (r = sd_bus_message_enter_container(m, 'e', "sv")) > 0) {
@@ -116,15 +109,22 @@ static int read_answer(struct answer *answer, struct ranges *taken)
                 if (r < 0)
                         break;
                 if (strcmp(key, "generation") == 0)
-                        r = sd_bus_message_read(m, "v", "t", &answer->generation);
+                        r = sd_bus_message_read(m, "v", "t", &to->generation);
                 else if (strcmp(key, "acpi-rsdp") == 0)
-                        r = sd_bus_message_read(m, "v", "t", &answer->acpi_rsdp);
+                        r = sd_bus_message_read(m, "v", "t", &to->acpi_rsdp);
                 else if (strcmp(key, "secure-boot") == 0)
-                        r = sd_bus_message_read(m, "v", "y", &answer->secure_boot);
-                else if (strcmp(key, "excluded-ranges") == 0) {
+                        r = sd_bus_message_read(m, "v", "y", &to->secure_boot);
+                else if (strcmp(key, "efi-info") == 0) {
+                        r = sd_bus_message_enter_container(m, 'v', "ay");
+                        if (r >= 0)
+                                r = sd_bus_message_read_array(m, 'y', &to->efi_info,
+                                                              &to->efi_info_size);
+                        if (r >= 0)
+                                r = sd_bus_message_exit_container(m);
+                } else if (strcmp(key, "excluded-ranges") == 0) {
                         r = sd_bus_message_enter_container(m, 'v', "a(tts)");
                         if (r >= 0)
-                                r = read_ranges(m, NULL, taken);
+                                r = read_ranges(m, NULL, &to->taken);
                         if (r >= 0)
                                 r = sd_bus_message_exit_container(m);
                 } else
@@ -132,6 +132,8 @@ static int read_answer(struct answer *answer, struct ranges *taken)
                 if (r >= 0)
                         r = sd_bus_message_exit_container(m);
         }
+        if (r >= 0 && (to->image_size < DESCRIPTORS || to->efi_info_size != EFI_INFO_SIZE))
+                r = -EBADMSG;
         return r < 0 ? fail("The answer cannot be read", r) : 0;
 }
 
@@ -162,34 +164,11 @@ static uint64_t choose(const struct ranges *ram, const struct ranges *taken, uin
         return best;
 }
 
-/* One go from the first question to the placed image; -EAGAIN where the maps changed under it. */
-static int place(sd_bus *bus, struct answer *placed, uint64_t *address)
+/* The low 32 bits of a number as they lie in memory, little-endian. */
+static void put32(uint8_t *to, uint64_t value)
 {
-        cleanup(free_answer) struct answer setup = { 0 };
-        cleanup(sd_bus_message_unrefp) sd_bus_message *memory = NULL;
-        cleanup(free_ranges) struct ranges ram = { 0 }, taken = { 0 };
-
-        int r = call(bus, &setup.message, "GetSetupData", NULL);
-        if (r >= 0)
-                r = read_answer(&setup, &taken);
-        if (r >= 0)
-                r = call(bus, &memory, "GetMemoryMap", NULL);
-        if (r >= 0)
-                r = read_ranges(memory, &ram, &taken);
-        if (r < 0)
-                return r;
-        *address = choose(&ram, &taken, (setup.image_size + PAGE_SIZE - 1) & -PAGE_SIZE);
-        if (*address == 0)
-                return fputs("place: There is no room for the image.\n", stderr), -ENOSPC;
-
-        /* The 0 is what follows in the list: the address of your own first setup_data node. */
-        r = call(bus, &placed->message, "PlaceSetupData", "tt", *address, UINT64_C(0));
-        if (r >= 0)
-                r = read_answer(placed, &taken);
-        if (r < 0)
-                return r;
-        /* GetMemoryMap tells no generation, but was asked between two answers that do. */
-        return placed->generation == setup.generation ? 0 : -EAGAIN;
+        for (size_t n = 0; n < 4; n++)
+                to[n] = (uint8_t)(value >> 8 * n);
 }
 
 static int write_file(const char *path, const void *data, size_t size)
@@ -202,26 +181,37 @@ static int write_file(const char *path, const void *data, size_t size)
         return fclose(file) == 0 && written == size ? 0 : fail(path, -errno);
 }
 
-/* Leaves the two pieces in files, and prints what goes where. */
-static int show(const struct answer *placed, uint64_t address, char **files)
+/* Links the image for its place, leaves the two pieces in files, and prints what goes where. */
+static int place(const struct handover *handover, uint64_t address, char **files)
 {
-        if (write_file(files[0], placed->image, placed->image_size) < 0 ||
-            write_file(files[1], placed->efi_info, placed->efi_info_size) < 0)
+        uint8_t efi_info[EFI_INFO_SIZE];
+
+        /*
+         * The image's first 8 bytes are what follows in the list: the address of your own first
+         * setup_data node. This example has none, and they are 0 already.
+         */
+        memcpy(efi_info, handover->efi_info, sizeof(efi_info));
+        put32(efi_info + 16, address + DESCRIPTORS);         /* efi_memmap */
+        put32(efi_info + 28, (address + DESCRIPTORS) >> 32); /* efi_memmap_hi */
+
+        if (write_file(files[0], handover->image, handover->image_size) < 0 ||
+            write_file(files[1], efi_info, sizeof(efi_info)) < 0)
                 return EXIT_FAILURE;
         printf("generation %" PRIu64 ": %zu bytes go to 0x%" PRIx64 ", and into boot_params:\n"
                "  0x070  acpi_rsdp_addr  0x%" PRIx64 "\n"
                "  0x1c0  efi_info        ",
-               placed->generation, placed->image_size, address, placed->acpi_rsdp);
-        for (size_t i = 0; i < placed->efi_info_size; i++)
-                printf("%02x", ((const uint8_t *)placed->efi_info)[i]);
+               handover->generation, handover->image_size, address, handover->acpi_rsdp);
+        for (size_t i = 0; i < sizeof(efi_info); i++)
+                printf("%02x", efi_info[i]);
         printf("\n  0x1ec  secure_boot     0x%x\n  0x250  hdr.setup_data  0x%" PRIx64 "\n",
-               (unsigned)placed->secure_boot, address);
+               (unsigned)handover->secure_boot, address);
         return EXIT_SUCCESS;
 }
 
 int main(int argc, char **argv)
 {
         cleanup(sd_bus_flush_close_unrefp) sd_bus *bus = NULL;
+        cleanup(free_handover) struct handover handover = { 0 };
 
         if (argc != 3) {
                 fputs("usage: place IMAGE EFI_INFO\n", stderr);
@@ -231,15 +221,12 @@ int main(int argc, char **argv)
         int r = sd_bus_open_system(&bus);
         if (r < 0)
                 return fail("The system bus cannot be reached", r), EXIT_FAILURE;
+        if (ask(bus, &handover.message) < 0 || read_handover(&handover) < 0)
+                return EXIT_FAILURE;
 
-        for (int attempt = 0; attempt < ATTEMPTS; attempt++) {
-                cleanup(free_answer) struct answer placed = { 0 };
-                uint64_t address = 0;
-
-                r = place(bus, &placed, &address);
-                if (r != -EAGAIN)
-                        return r < 0 ? EXIT_FAILURE : show(&placed, address, argv + 1);
-        }
-        fputs("place: The maps change too often.\n", stderr);
-        return EXIT_FAILURE;
+        uint64_t size = (handover.image_size + PAGE_SIZE - 1) & -PAGE_SIZE;
+        uint64_t address = choose(&handover.ram, &handover.taken, size);
+        if (address == 0)
+                return fputs("place: There is no room for the image.\n", stderr), EXIT_FAILURE;
+        return place(&handover, address, argv + 1);
 }
