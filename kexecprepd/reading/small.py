@@ -3,6 +3,7 @@
 
 import errno
 import os
+import stat
 from pathlib import Path
 
 LIMIT = 16 << 20
@@ -15,10 +16,15 @@ def contents(path: str | Path, limit: int = LIMIT, *, dir_fd: int | None = None)
     """All of a file, relative to the directory that is open as `dir_fd`, if one is.
 
     Raises OSError with the file's name; EFBIG for one longer than `limit` bytes, as nothing is cut
-    off.
+    off; EINVAL for what is no regular file. It never waits for anybody: a pipe would.
     """
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC, dir_fd=dir_fd)
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY, dir_fd=dir_fd)
     try:
+        kind = stat.S_IFMT(os.fstat(fd).st_mode)
+        if kind == stat.S_IFDIR:
+            raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+        if kind != stat.S_IFREG:
+            raise OSError(errno.EINVAL, "not a regular file")
         content = bytearray()
         while piece := os.read(fd, min(_PIECE, limit + 1 - len(content))):
             content += piece

@@ -33,38 +33,63 @@ def test_ready_means_that_the_name_is_owned_and_the_map_served(
         assert (daemon.cache / "setup_data").exists()
 
 
-@contextmanager
-def held_back(file: Path) -> Iterator[Callable[[], None]]:
-    """Make whoever reads `file` wait until the block ends; gives what waits for the reader."""
-    content = file.read_bytes()
-    file.unlink()
-    os.mkfifo(file)
-    writers: list[int] = []
+# Python tells of each file that is about to be opened: at one of them it waits for the test.
+_HOOK = """
+import os, sys
 
-    def has_reader() -> bool:
+def about_to_open(event, arguments):
+    if event == "open" and str(arguments[0]) == os.environ["HELD_FILE"]:
         try:
-            writers.append(os.open(file, os.O_WRONLY | os.O_NONBLOCK))
-        except OSError as error:
-            if error.errno != errno.ENXIO:  # which says that there is none yet
-                raise
-        return bool(writers)
+            with open(os.environ["HOLD"]) as pipe:
+                pipe.read()
+        except FileNotFoundError:
+            pass
 
-    try:
-        yield lambda: wait_until(has_reader, f"a reader of {file}")
-        file.unlink()
-        file.write_bytes(content)  # for the passes that follow
-        os.write(writers[0], content)
-    finally:
-        for fd in writers:
-            os.close(fd)
+sys.addaudithook(about_to_open)
+"""
+
+
+class Hold:
+    """Has a daemon with this environment wait at a file, while a block says so."""
+
+    def __init__(self, top: Path, file: Path, environment: dict[str, str]) -> None:
+        """Keep what it takes in `top`."""
+        self._pipe = top / "hold"
+        hooks = top / "hooks"
+        hooks.mkdir()
+        (hooks / "sitecustomize.py").write_text(_HOOK)
+        own = {"PYTHONPATH": str(hooks), "HELD_FILE": str(file), "HOLD": str(self._pipe)}
+        self.environment = {**environment, **own}
+
+    @contextmanager
+    def held_back(self) -> Iterator[Callable[[], None]]:
+        """Make it wait until the block ends; gives what waits for it to have come there."""
+        os.mkfifo(self._pipe)
+        writers: list[int] = []
+
+        def has_reader() -> bool:
+            try:
+                writers.append(os.open(self._pipe, os.O_WRONLY | os.O_NONBLOCK))
+            except OSError as error:
+                if error.errno != errno.ENXIO:  # which says that there is none yet
+                    raise
+            return bool(writers)
+
+        try:
+            yield lambda: wait_until(has_reader, "the daemon at the file")
+        finally:
+            self._pipe.unlink()
+            for fd in writers:
+                os.close(fd)
 
 
 def test_nothing_is_claimed_while_sysfs_is_still_being_read(
     bus: PrivateBus, top: Path, tree: Path, client: Client
 ) -> None:
+    hold = Hold(top, tree / "proc/version", bus.environment)
     with ExitStack() as stack:
-        with held_back(tree / "proc/version") as wait_for_reader:
-            daemon = stack.enter_context(started(top, tree, bus.environment))
+        with hold.held_back() as wait_for_reader:
+            daemon = stack.enter_context(started(top, tree, hold.environment))
             wait_for_reader()
             assert daemon.notify.drain() == []
             assert not client.name_has_owner()
@@ -127,8 +152,9 @@ def test_a_watchdog_of_another_process_is_not_fed(
 
 
 def test_a_stuck_main_loop_starves_the_watchdog(bus: PrivateBus, top: Path, tree: Path) -> None:
-    with running(top, tree, bus.environment, wrapper=watchdog(200_000, "$$")) as daemon:
-        with held_back(tree / "proc/version") as wait_for_reader:
+    hold = Hold(top, tree / "proc/version", bus.environment)
+    with running(top, tree, hold.environment, wrapper=watchdog(200_000, "$$")) as daemon:
+        with hold.held_back() as wait_for_reader:
             daemon.process.send_signal(signal.SIGHUP)
             wait_for_reader()
             with pytest.raises(TimeoutError):

@@ -3,6 +3,8 @@
 
 import errno
 import os
+import socket
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -20,9 +22,35 @@ def test_a_file_as_long_as_the_limit_is_read_and_a_longer_one_refused(tmp_path: 
     assert (raised.value.errno, raised.value.filename) == (errno.EFBIG, str(path))
 
 
-def test_a_file_without_an_end_is_refused() -> None:
-    with pytest.raises(OSError, match="longer than"):
-        contents("/dev/zero")
+@pytest.mark.parametrize("kind", ["pipe", "device", "socket"])
+def test_what_is_no_regular_file_is_refused_and_not_waited_for(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / kind
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "device":
+        path.symlink_to("/dev/zero")
+    else:
+        with socket.socket(socket.AF_UNIX) as listener:
+            listener.bind(str(path))
+
+    with pytest.raises(OSError, match=kind) as raised:
+        contents(path)
+    assert raised.value.filename == str(path)
+
+
+def test_a_file_of_the_kernel_s_is_read_to_its_end_whatever_size_it_claims() -> None:
+    value = "x" * 100_000
+    environment = {"LONG": value, "LAST": "y"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["/bin/cat"], env=environment, stdin=pipe, stdout=pipe) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(b"there\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == b"there\n"  # only now is it all that it will be
+        path = f"/proc/{process.pid}/environ"
+        assert os.stat(path).st_size == 0
+        assert contents(path) == f"LONG={value}\0LAST=y\0".encode()
 
 
 def test_a_file_is_found_from_an_open_directory(tmp_path: Path) -> None:

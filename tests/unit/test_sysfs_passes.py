@@ -1,19 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Reading a tree that changes meanwhile: what is returned is whole, or nothing is.
 
-A FIFO in place of a file stops the reader at that file until the test has changed the tree.
+Python tells of a file that is about to be opened: at one of them a test changes the tree.
 """
 
-import fcntl
-import os
-import select
-import struct
-import termios
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from itertools import islice
 from pathlib import Path
-from typing import BinaryIO
 
 import pytest
 
@@ -21,7 +17,7 @@ from kexecprepd.core.snapshot import MemoryRange
 from kexecprepd.core.unreadable import Unreadable
 from kexecprepd.reading import sysfs
 from kexecprepd.reading.sysfs import MAX_PASSES
-from tests.support.recordings import EFI, MEMMAP, add_range, remove, set_region, write
+from tests.support.recordings import MEMMAP, add_range, remove, set_region, write
 from tests.support.snapshots import read_snapshot
 
 Step = Callable[[], None]
@@ -31,50 +27,29 @@ def nothing() -> None:
     """Let the reader read on in an unchanged tree."""
 
 
-@contextmanager
-def stopping_at(
-    path: Path, steps: Sequence[Step], send: Callable[[BinaryIO, bytes], None] | None = None
-) -> Iterator[None]:
-    """Stop each of the next readers of a file, take the next step, and let it read on."""
-    content = path.read_bytes()
-    aside = path.parents[2] / "aside"  # in a directory that no reader lists
-    failures: list[BaseException] = []
+_steps: dict[str, Iterator[Step]] = {}
+"""What to do when a file of this name, below sys/, is about to be opened the next time."""
 
-    def put_fifo() -> None:
-        os.mkfifo(aside)
-        aside.replace(path)
 
-    def put_file() -> None:
-        aside.write_bytes(content)
-        aside.replace(path)
-
-    def serve() -> None:
-        try:
-            for step in steps[:-1]:
-                serve_one(step, put_fifo)
-            serve_one(steps[-1], put_file)
-        except Exception as error:  # noqa: BLE001 - shown by the test's own thread
-            failures.append(error)
-            # Or the reader, which may wait in this FIFO already, would do so for ever.
-            with open(os.open(path, os.O_RDWR), "rb"):
-                put_file()
-
-    def serve_one(step: Step, put_next: Step) -> None:
-        with open(path, "wb", buffering=0) as pipe:
-            put_next()  # the next reader's: this one may hold its end open a while yet
+def _about_to_open(event: str, arguments: tuple[object, ...]) -> None:
+    if event == "open" and _steps:
+        for step in islice(_steps.get(str(arguments[0]), iter(())), 1):
             step()
-            if send is None:
-                pipe.write(content)
-            else:
-                send(pipe, content)
 
-    put_fifo()
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield
-    thread.join(timeout=10)
-    assert not thread.is_alive(), "the file was read less often than there are steps"
-    assert not failures
+
+sys.addaudithook(_about_to_open)
+
+
+@contextmanager
+def stopping_at(path: Path, steps: Sequence[Step]) -> Iterator[None]:
+    """Take the next step before each of the next readings of a file, and let it read on."""
+    name = str(path).partition("/sys/")[2]
+    _steps[name] = left = iter(steps)
+    try:
+        yield
+    finally:
+        del _steps[name]
+    assert not list(left), "the file was read less often than there are steps"
 
 
 def ranges(root: Path) -> tuple[MemoryRange, ...]:
@@ -169,21 +144,6 @@ def test_a_tree_that_never_rests_is_given_up_after_the_bound(tree: Path, passes:
     assert (reading.code, reading.transient) == ("sysfs-unstable", True)
     assert str(passes) in reading.problem
     assert reading.hint
-
-
-def test_a_file_is_read_to_its_end_whatever_size_it_claims(tree: Path) -> None:
-    # A FIFO claims no size, and here gives its content in two pieces.
-    def in_two(pipe: BinaryIO, content: bytes) -> None:
-        pipe.write(content[:9])
-        reader = select.poll()
-        reader.register(pipe, 0)  # an event is an error: nobody reads any more
-        while struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0]:
-            assert not reader.poll(0), "the reader left before the end"
-        pipe.write(content[9:])
-
-    before = read_snapshot(tree)
-    with stopping_at(tree / EFI / "systab", [nothing, nothing], in_two):
-        assert read_snapshot(tree) == before
 
 
 def test_no_reading_mixes_two_states_of_a_busy_tree(tree: Path) -> None:

@@ -61,6 +61,17 @@ def test_a_tree_without_sys_is_named(tmp_path: Path) -> None:
     assert (error.code, error.path) == ("sysfs-missing", str(tmp_path / "sys"))
 
 
+def test_a_pipe_in_place_of_a_file_is_told_and_not_waited_for(tree: Path) -> None:
+    path = tree / EFI / "systab"
+    path.unlink()
+    os.mkfifo(path)
+
+    error = refusal(tree)
+
+    assert (error.code, error.path) == ("sysfs-unreadable", str(path))
+    assert "regular file" in error.problem
+
+
 @pytest.mark.parametrize("attribute", recordings.ATTRIBUTES)
 @pytest.mark.parametrize(
     "content",
