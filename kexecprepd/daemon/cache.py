@@ -3,15 +3,21 @@
 
 `setup_data` (the image) and `snapshot.json` (everything else) are symbolic links into one
 directory behind the link `current`. Replacing that link replaces both files in one step, so
-no reader finds one of them old and the other new, half-written or stale.
+no reader finds one of them old and the other new, half-written or stale. `changed` is a plain file
+that is written and closed after that: for systemd's PathChanged=, which does not see links change.
+
+All is done below one open directory, which is no link: where the root is another's tree, the daemon
+writes nowhere else.
 """
 
 import json
 import logging
 import os
+import secrets
 import shutil
-import tempfile
-from collections.abc import Mapping
+import stat
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,6 +25,7 @@ from typing import Any
 from ..core.errors import KexecprepdError
 from ..core.generation import Handover, Parts, Timestamp
 from ..core.image import sha256
+from ..reading import small
 from ..wire.loader_info import loader_info
 
 FORMAT = 1
@@ -30,6 +37,10 @@ DIRECTORY = Path("run/kexecprepd")
 IMAGE = "setup_data"
 SNAPSHOT = "snapshot.json"
 
+CHANGED = "changed"
+
+_BELOW = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+
 _CURRENT = "current"
 _PREFIX = "pair."
 
@@ -38,9 +49,16 @@ log = logging.getLogger(__name__)
 
 
 class CacheError(KexecprepdError):
-    """The cache cannot be used or written; the text says why."""
+    """The cache cannot be used or written; the text says why.
+
+    `stale`: what is there is out of date, and could not be taken away.
+    """
 
     LEAD = "The cache cannot be used"
+
+    def __init__(self, reason: str, *, stale: bool = False) -> None:
+        super().__init__(reason)
+        self.stale = stale
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,79 +83,151 @@ def keep(root: Path, handover: Handover) -> None:
     try:
         write(root, handover)
     except CacheError as error:
-        log.error("The cache cannot be written, so late shutdown has none: %s", error.reason)
+        what = "late shutdown has none"
+        if error.stale:
+            what = (
+                "what late shutdown finds there may be out of date, as it cannot be removed either"
+            )
+        log.error("The cache cannot be written, so %s: %s", what, error.reason)
 
 
 def write(root: Path, handover: Handover) -> None:
-    """Replace the cached pair with a handover, both files in one step.
+    """Replace the cached pair with a handover, both files in one step, and write `changed`.
 
-    Raises CacheError where that fails; the old pair is then gone rather than stale.
+    Whatever else has one of these names is removed. Raises CacheError where that fails; the old
+    pair is then gone, or the error says that it is stale.
     """
-    directory = root / DIRECTORY
     try:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        directory.chmod(0o700)
-        _replace(directory, handover)
+        with _opened(root, create=True) as directory:
+            try:
+                _replace(directory, handover)
+            except OSError as error:
+                stale = not _withdraw(directory)
+                with suppress(OSError):
+                    _touch(directory, handover)
+                raise CacheError(_words_of(root, error), stale=stale) from error
     except OSError as error:
-        _remove_stale(directory)
-        raise CacheError(f"{error.filename or directory}: {error.strerror}") from error
+        raise CacheError(_words_of(root, error)) from error
 
 
-def _replace(directory: Path, handover: Handover) -> None:
+@contextmanager
+def _opened(root: Path, *, create: bool = False) -> Iterator[int]:
+    """The cache's directory, open. Raises OSError, also for a link below `root` on the way."""
+    path, fd = root, os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for name in DIRECTORY.parts:
+            path = path / name
+            try:
+                if create:
+                    with suppress(FileExistsError):
+                        os.mkdir(name, 0o755, dir_fd=fd)
+                below = os.open(name, _BELOW, dir_fd=fd)
+            except OSError as error:
+                error.filename = str(path)
+                if path.is_symlink():
+                    error.strerror = "it is a symbolic link, and those are not followed here"
+                raise
+            os.close(fd)
+            fd = below
+        if create and stat.S_IMODE(os.fstat(fd).st_mode) != 0o700:
+            os.fchmod(fd, 0o700)
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _words_of(root: Path, error: OSError) -> str:
+    """What went wrong, with the whole path: names are relative to the open directory."""
+    return f"{root / DIRECTORY / (error.filename or '')}: {error.strerror}"
+
+
+def _replace(directory: int, handover: Handover) -> None:
     data = handover.assessment.image
-    previous = _target(directory)
-    new = Path(tempfile.mkdtemp(prefix=_PREFIX, dir=directory))
+    previous = _target(directory, _CURRENT)
+    new = _PREFIX + secrets.token_hex(4)
+    os.mkdir(new, 0o700, dir_fd=directory)
     try:
         if data is not None:
-            _write_file(new / IMAGE, data)
-        _write_file(new / SNAPSHOT, json.dumps(document(handover), indent=1).encode() + b"\n")
+            _write_file(directory, f"{new}/{IMAGE}", data)
+        text = json.dumps(document(handover), indent=1).encode() + b"\n"
+        _write_file(directory, f"{new}/{SNAPSHOT}", text)
         if data is not None:
             _link(directory, IMAGE, f"{_CURRENT}/{IMAGE}")
         _link(directory, SNAPSHOT, f"{_CURRENT}/{SNAPSHOT}")
-        _link(directory, _CURRENT, new.name)
+        _link(directory, _CURRENT, new)
     except OSError:
-        shutil.rmtree(new, ignore_errors=True)
+        with suppress(OSError):
+            _clear(directory, new)
         raise
     # A reader that has just followed the old link still finds its files, unless they are
     # what must not be handed over any more.
-    keep = {new.name, previous}
+    keep = {new, previous}
     if data is None:
         keep.discard(previous)
-        (directory / IMAGE).unlink(missing_ok=True)
-    for old in directory.glob(_PREFIX + "*"):
-        if old.name not in keep:
-            shutil.rmtree(old, ignore_errors=True)
+        _clear(directory, IMAGE)
+    for old in os.listdir(directory):
+        if old.startswith(_PREFIX) and old not in keep:
+            with suppress(OSError):
+                _clear(directory, old)
+    _touch(directory, handover)
 
 
-def _target(directory: Path) -> str:
+def _target(directory: int, name: str) -> str | None:
     try:
-        return os.readlink(directory / _CURRENT)
+        return os.readlink(name, dir_fd=directory)
     except OSError:
-        return ""  # there is none yet, or something that is no link
+        return None  # there is none yet, or something that is no link
 
 
-def _write_file(path: Path, content: bytes) -> None:
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o400)
-    with open(fd, "wb") as file:
+def _write_file(directory: int, name: str, content: bytes) -> None:
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+    with open(os.open(name, flags, 0o400, dir_fd=directory), "wb") as file:
         file.write(content)
 
 
-def _link(directory: Path, name: str, target: str) -> None:
-    """Make `name` a link to `target` in one step, whatever it was before."""
-    path = directory / name
-    if path.is_symlink() and os.readlink(path) == target:
+def _link(directory: int, name: str, target: str) -> None:
+    """Make `name` a link to `target`: in one step, unless it was a directory before."""
+    if _target(directory, name) == target:
         return
-    new = directory / f".{name}.new"
-    new.unlink(missing_ok=True)
-    new.symlink_to(target)
-    new.replace(path)
-
-
-def _remove_stale(directory: Path) -> None:
+    new = f".{name}.new"
+    _clear(directory, new)
+    os.symlink(target, new, dir_fd=directory)
     try:
-        (directory / _CURRENT).unlink(missing_ok=True)
+        os.replace(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+    except IsADirectoryError:
+        _clear(directory, name)
+        os.replace(new, name, src_dir_fd=directory, dst_dir_fd=directory)
+
+
+def _clear(directory: int, name: str) -> None:
+    """Remove whatever has a name, if anything has."""
+    try:
+        os.unlink(name, dir_fd=directory)
+    except FileNotFoundError:
+        return
+    except IsADirectoryError:
+        shutil.rmtree(name, dir_fd=directory)
+
+
+def _touch(directory: int, handover: Handover) -> None:
+    """Tell systemd: write to `changed`, and close it."""
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+    try:
+        fd = os.open(CHANGED, flags, 0o600, dir_fd=directory)
     except OSError:
-        return  # the directory cannot be written at all: the caller is told so
+        _clear(directory, CHANGED)  # a link, a directory or a pipe
+        fd = os.open(CHANGED, flags, 0o600, dir_fd=directory)
+    with open(fd, "wb") as file:
+        file.write(b"%d\n" % handover.generation)
+
+
+def _withdraw(directory: int) -> bool:
+    """Take the pair away, so that nobody takes it for the present one; whether it is gone."""
+    names = {_CURRENT, IMAGE, SNAPSHOT}
+    for name in names:
+        with suppress(OSError):
+            _clear(directory, name)
+    return names.isdisjoint(os.listdir(directory))
 
 
 def document(handover: Handover) -> Mapping[str, Any]:
@@ -182,18 +272,27 @@ def read(root: Path) -> Cached | None:
 
     Raises CacheError where snapshot.json is damaged, of another format or unreadable.
     """
-    directory = root / DIRECTORY
     try:
-        text = (directory / SNAPSHOT).read_bytes()
+        with _opened(root) as directory:
+            return _read(directory)
     except FileNotFoundError:
-        if os.path.lexists(directory / IMAGE):
+        return None
+    except OSError as error:
+        raise CacheError(_words_of(root, error)) from error
+
+
+def _read(directory: int) -> Cached | None:
+    try:
+        text = small.contents(SNAPSHOT, dir_fd=directory)
+    except FileNotFoundError:
+        if IMAGE in os.listdir(directory):
             raise CacheError(f"{IMAGE} is there without {SNAPSHOT}") from None
         return None
     except OSError as error:
         raise CacheError(f"{SNAPSHOT} cannot be read: {error.strerror}") from error
     cached = _parse(text)
     try:
-        found = sha256((directory / IMAGE).read_bytes())
+        found = sha256(small.contents(IMAGE, dir_fd=directory))
     except FileNotFoundError:
         found = ""
     except OSError as error:

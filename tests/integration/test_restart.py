@@ -34,6 +34,26 @@ def test_a_restart_goes_on_from_the_cache(
         assert client.settle() == []
 
 
+def test_a_cache_of_0_1_0_is_adopted(
+    bus: PrivateBus, top: Path, tree: Path, client: Client
+) -> None:
+    with running(top, tree, bus.environment) as daemon:
+        plug(tree)
+        client.call("Refresh")
+        before = client.get_all()
+    file = (daemon.cache / "snapshot.json").resolve()
+    document = json.loads(file.read_bytes())
+    del document["info"]["handover-sha256"]
+    file.chmod(0o600)
+    file.write_text(json.dumps(document))
+    (daemon.cache / "changed").unlink()
+    with running(top, tree, bus.environment) as daemon:
+        assert client.get_all() == before
+        assert "Adopted the cache of generation 2" in daemon.stderr
+        info = json.loads((daemon.cache / "snapshot.json").read_bytes())["info"]
+        assert info["handover-sha256"] == client.call("GetHandover")[2]["handover-sha256"]
+
+
 def test_a_change_while_it_was_down_is_told_at_start(
     bus: PrivateBus, top: Path, tree: Path, client: Client
 ) -> None:

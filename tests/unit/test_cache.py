@@ -188,18 +188,6 @@ def test_what_a_killed_writer_left_is_cleared_away(tree: Path) -> None:
     assert cached.mismatch is None
 
 
-def test_plain_files_of_the_same_names_are_replaced(tree: Path) -> None:
-    directory(tree).mkdir(parents=True)
-    image_file(tree).write_bytes(b"old")
-    snapshot_file(tree).write_bytes(b"old")
-    handover = handover_of(tree)
-
-    cache.write(tree, handover)
-
-    assert image_file(tree).read_bytes() == handover.assessment.image
-    assert cache.read(tree) is not None
-
-
 def test_no_cache_is_none(tree: Path) -> None:
     assert cache.read(tree) is None
 
@@ -317,32 +305,6 @@ def test_an_image_beside_a_snapshot_that_has_none_is_a_mismatch(tree: Path) -> N
 
     assert cached is not None
     assert cached.mismatch is not None
-
-
-@pytest.mark.parametrize("in_the_way", ["run", "run/kexecprepd"])
-def test_a_file_in_place_of_the_directory_is_told_in_words(tree: Path, in_the_way: str) -> None:
-    (tree / in_the_way).parent.mkdir(exist_ok=True)
-    (tree / in_the_way).write_text("")
-
-    with pytest.raises(CacheError, match=r"kexecprepd|run") as raised:
-        cache.write(tree, handover_of(tree))
-
-    assert "None" not in str(raised.value)
-    assert in_the_way in str(raised.value)
-
-
-@pytest.mark.parametrize("name", ["setup_data", "snapshot.json", "current"])
-def test_a_write_that_fails_leaves_no_stale_image(tree: Path, name: str) -> None:
-    handover = handover_of(tree)
-    cache.write(tree, handover)
-    (directory(tree) / name).unlink()
-    (directory(tree) / name / "in-the-way").mkdir(parents=True)
-
-    with pytest.raises(CacheError):
-        cache.write(tree, numbered(handover, 2, TAKEN))
-
-    assert not image_file(tree).is_file()
-    assert not snapshot_file(tree).is_file()
 
 
 def test_a_reader_never_meets_a_mismatched_pair(tree: Path, tmp_path: Path) -> None:
