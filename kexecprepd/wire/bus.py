@@ -10,7 +10,8 @@ pydbus 0.6 registers objects and emits their signals. What is different here, an
 - the name is taken after the objects are there, and cannot be taken away: publish() lets any
   other client replace the owner
 - a lost connection is told to the caller: GLib's default ends the process as if by SIGTERM
-- members that the XML calls privileged are for uid 0: the bus is asked for the caller's uid
+- members that the XML calls privileged are for uid 0: the bus is asked for the caller's uid, and
+  meanwhile others are served
 - method calls do not leak: PyGObject before 3.50 never drops a GDBusMethodInvocation, nor the
   file descriptors that came with the call
 """
@@ -27,6 +28,7 @@ from pydbus.generic import signal as signal
 from pydbus.registration import ObjectRegistration, ObjectWrapper
 
 from ..core.errors import KexecprepdError
+from .callers import Callers
 from .errors import AccessDenied, BusError, Failed
 
 PRIVILEGED = "org.freedesktop.systemd1.Privileged"
@@ -38,6 +40,8 @@ TIMEOUT_MSEC = 25_000
 _BUS_TIMEOUT_MSEC = 5_000
 _DO_NOT_QUEUE = 4
 _PRIMARY_OWNER = 1
+_DBUS = "org.freedesktop.DBus"
+_DBUS_PATH = "/org/freedesktop/DBus"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _DBUS_ERROR = "org.freedesktop.DBus.Error"
 _DENIED = (f"{_DBUS_ERROR}.AccessDenied", AccessDenied.name)
@@ -80,6 +84,7 @@ class Bus:
             raise BusUnavailable(f"the system bus cannot be reached: {error.message}") from error
         self.connection = self._bus.con
         self.connection.set_exit_on_close(False)
+        self._callers = Callers(self._ask_uid)
 
     def on_lost(self, callback: Callable[[str], None]) -> None:
         """Call back with a reason when the connection is gone; it does not come back."""
@@ -96,7 +101,7 @@ class Bus:
         values. `signal()` attributes send the signals, `PropertiesChanged` that of Properties.
         """
         interfaces = Gio.DBusNodeInfo.new_for_xml(xml).interfaces
-        wrapper = _Wrapper(implementation, interfaces, self._require_root)
+        wrapper = _Wrapper(implementation, interfaces, self._callers)
         ObjectRegistration(_Registrar(self.connection), path, interfaces, wrapper)
 
     def own(self, name: str) -> None:
@@ -137,22 +142,23 @@ class Bus:
         self.connection.signal_subscribe(name, interface, signal_name, path, None, flags, received)
 
     def _ask_bus(self, method: str, arguments: Any) -> tuple[Any, ...]:
-        service = "org.freedesktop.DBus"
-        reply = self.call(
-            service, "/org/freedesktop/DBus", f"{service}.{method}", arguments, _BUS_TIMEOUT_MSEC
-        )
+        reply = self.call(_DBUS, _DBUS_PATH, f"{_DBUS}.{method}", arguments, _BUS_TIMEOUT_MSEC)
         values: tuple[Any, ...] = reply.unpack()
         return values
 
-    def _require_root(self, sender: str | None) -> None:
-        try:
-            (uid,) = self._ask_bus("GetConnectionUnixUser", GLib.Variant("(s)", (sender or "",)))
-        except CallFailed as error:
-            raise AccessDenied("The bus does not tell who is calling.") from error
-        if uid != 0:
-            raise AccessDenied(
-                "This is for root alone: it tells physical addresses, or steers the daemon."
-            )
+    def _ask_uid(self, sender: str, then: Callable[[int | CallFailed], None]) -> None:
+        def answered(connection: Any, result: Any) -> None:
+            try:
+                (uid,) = connection.call_finish(result).unpack()
+            except GLib.Error as error:
+                then(_call_failed(error))
+            else:
+                then(uid)
+
+        self.connection.call(
+            *(_DBUS, _DBUS_PATH, _DBUS, "GetConnectionUnixUser", GLib.Variant("(s)", (sender,))),
+            *(GLib.VariantType("(u)"), Gio.DBusCallFlags.NONE, _BUS_TIMEOUT_MSEC, None, answered),
+        )
 
 
 def _call_failed(error: Any) -> CallFailed:
@@ -201,11 +207,9 @@ class _Registrar:
 class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
     """pydbus' own, with the dispatch replaced."""
 
-    def __init__(
-        self, implementation: object, interfaces: Any, require_root: Callable[[str | None], None]
-    ) -> None:
+    def __init__(self, implementation: object, interfaces: Any, callers: Callers) -> None:
         super().__init__(implementation, interfaces)
-        self._require_root = require_root
+        self._callers = callers
         members = [
             (f"{interface.name}.{member.name}", member)
             for interface in interfaces
@@ -228,37 +232,46 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
         parameters: Any,
         invocation: Any,
     ) -> None:
+        def decided(refusal: BusError | None) -> None:
+            self._respond(invocation, f"{interface}.{method}", parameters, refusal)
+
+        # The invocation may well be answered after this has returned.
+        if self._is_privileged(interface, method, parameters):
+            self._callers.decide(sender, decided)
+        else:
+            decided(None)
+
+    def _is_privileged(self, interface: str, method: str, parameters: Any) -> bool:
+        if (interface, method) == (_PROPERTIES, "Set"):
+            of, name = (parameters.get_child_value(n).get_string() for n in range(2))
+            return f"{of}.{name}" in self._privileged
+        return f"{interface}.{method}" in self._privileged
+
+    def _respond(
+        self, invocation: Any, member: str, parameters: Any, refusal: BusError | None
+    ) -> None:
         try:
-            reply = self._answer(sender, interface, method, parameters)
+            if refusal is not None:
+                raise refusal
+            reply = self._answer(member, parameters.unpack())
         except BusError as error:
             invocation.return_dbus_error(error.name, _clean(error.sentence))
         except Exception:  # a bug of ours must not leave the caller waiting
-            log.exception("Internal error in %s.%s", interface, method)
+            log.exception("Internal error in %s", member)
             failed = "Internal error: the journal of kexecprepd.service has the details."
             invocation.return_dbus_error(Failed.name, failed)
         else:
             _send(reply, invocation)
 
-    def _answer(
-        self, sender: str | None, interface: str, method: str, parameters: Any
-    ) -> Reply | None:
-        arguments = parameters.unpack()
-        if interface == _PROPERTIES:
-            return self._properties(sender, method, arguments)
-        name = f"{interface}.{method}"
-        if name in self._privileged:
-            self._require_root(sender)
-        return self._methods[name](*arguments)
-
-    def _properties(self, sender: str | None, method: str, arguments: Any) -> Reply | None:
-        if method == "Get":
+    def _answer(self, member: str, arguments: Any) -> Reply | None:
+        if member == f"{_PROPERTIES}.Get":
             return Reply(GLib.Variant("(v)", (self.Get(*arguments),)))
-        if method == "GetAll":
+        if member == f"{_PROPERTIES}.GetAll":
             return Reply(GLib.Variant("(a{sv})", (self.GetAll(*arguments),)))
-        if f"{arguments[0]}.{arguments[1]}" in self._privileged:
-            self._require_root(sender)
-        self.Set(*arguments)
-        return None
+        if member == f"{_PROPERTIES}.Set":
+            self.Set(*arguments)
+            return None
+        return self._methods[member](*arguments)
 
 
 def _send(reply: Reply | None, invocation: Any) -> None:

@@ -13,12 +13,15 @@ from pathlib import Path
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 
+LOST = object()
+"""What `act` returns for a call that is not to get through: nobody ever answers it."""
+
 
 @contextmanager
 def on_the_way(
     bus: PrivateBus, socket_path: Path, member: str, act: Callable[[], object]
 ) -> Iterator[dict[str, str]]:
-    """An environment in which every call of `member` has `act` done before the daemon gets it."""
+    """An environment in which every call of `member` has `act` done before it gets through."""
     found = re.search(r"unix:path=([^,]+)", bus.address)
     assert found
     upstream = found[1]
@@ -36,9 +39,10 @@ def on_the_way(
                         if not data:
                             return
                         if end is self.request:
-                            for _ in range((before + data).count(wanted)):
-                                act()
+                            done = [act() for _ in range((before + data).count(wanted))]
                             before = (before + data)[1 - len(wanted) :]
+                            if LOST in done:  # GDBus sends each message in one piece
+                                continue
                         ends[end].sendall(data)
 
     with socketserver.ThreadingUnixStreamServer(str(socket_path), Relay) as server:

@@ -71,7 +71,7 @@ OPEN_CALLS = [
 
 
 def test_the_policy_refuses_root_only_members(bus: PrivateBus, daemon: Daemon) -> None:
-    assert len(PRIVILEGED_CALLS) == 8 + 2
+    assert len(PRIVILEGED_CALLS) == 9 + 2
     answers = ask(bus, PRIVILEGED_CALLS)
     assert {answer.error for answer in answers} == {"org.freedesktop.DBus.Error.AccessDenied"}
 
