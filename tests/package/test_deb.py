@@ -72,6 +72,9 @@ def test_one_package_is_for_every_release(deb: Path, unpacked: Path) -> None:
     unit = (unpacked / "usr/lib/systemd/system/kexecprepd.service").read_text()
     assert "\nType=notify\n" in unit
     assert "\nExecReload=/bin/kill -HUP $MAINPID\n" in unit
+    # What 252 does not know it would warn of.
+    assert "\nRestartSec=" in unit
+    assert "RestartSteps" not in unit
 
 
 def test_it_depends_on_what_the_daemon_needs(deb: Path) -> None:

@@ -38,8 +38,8 @@ def test_its_version_is_the_code_s(rpm: Path) -> None:
 
 
 def test_its_unit_is_for_the_systemd_that_it_requires(rpm: Path) -> None:
-    # The unit of the package is made for 253, see the spec.
-    assert "systemd >= 253" in query(rpm, "--requires")
+    # The unit of the package is made for 254, see the spec.
+    assert "systemd >= 254" in query(rpm, "--requires")
 
 
 def test_the_user_is_there_before_the_bus_looks_and_the_service_is_enabled(rpm: Path) -> None:

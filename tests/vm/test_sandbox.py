@@ -18,26 +18,43 @@ pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
 
 UNIT_FILE = f"/usr/lib/systemd/system/{UNIT}"
 PROBE_UNIT = "probe.service"
-PROBE = "/run/probe.py"
+PROBE = "/usr/lib/kexecprepd-probe.py"
 REPORT = "/run/probe.json"
 
 SECRETS = (
     "/boot/secret",
+    "/data/secret",
+    "/efi/secret",
+    "/etc/NetworkManager/system-connections/wlan.nmconnection",
+    "/etc/cryptsetup-keys.d/root.key",
+    "/etc/krb5.keytab",
+    "/etc/secret",
+    "/etc/security/opasswd",
     "/etc/ssh/ssh_host_ed25519_key",
     "/etc/ssl/private/secret.pem",
+    "/etc/wireguard/wg0.conf",
     "/home/tester/secret",
     "/media/secret",
     "/mnt/secret",
     "/opt/secret",
     "/root/secret",
+    "/run/credentials/other.service/secret",
+    "/run/kexecprepctl/secret",
+    "/run/secrets/secret",
+    "/run/systemd/secret",
+    "/run/user/secret",
+    "/secret",
     "/srv/secret",
     "/tmp/secret",
+    "/usr/local/etc/secret",
+    "/usr/local/lib/secret",
     "/var/lib/secret",
     "/var/tmp/secret",
 )
-"""Files that the test writes, for root alone."""
+"""Files that the test writes, for root alone: of every kind, and where nobody thinks of them."""
 
 THERE_ALREADY = (
+    "/etc/machine-id",
     "/etc/shadow",
     "/etc/gshadow",
     "/var/lib/dpkg/status",
@@ -55,11 +72,28 @@ NEEDED = (
 PLACES = ("/", "/dev/shm", "/etc", "/home", "/run", "/sys/kernel", "/usr/local/bin", "/var/lib")
 """Where the daemon has nothing to write."""
 
-KEYS_OF_THE_UNIT_S_OWN = ("Type", "BusName", "ExecStart", "ExecReload", "Restart", "WatchdogSec")
+ALL_THERE_IS = {
+    "/etc": {"ld.so.cache"},
+    "/run": {"credentials", "dbus", "kexecprepd", "systemd"},
+    "/run/credentials": {"probe.service"},
+    "/run/dbus": {"system_bus_socket"},
+    "/run/systemd": {"journal", "notify"},
+    "/run/systemd/journal": {"socket"},
+    "/sys/firmware/efi/efivars": set[str](),
+    "/sys/fs/pstore": set[str](),
+    "/sys/kernel/debug": set[str](),
+    "/usr/local": set[str](),
+}
+"""The whole of some folders, as the sandbox has them."""
+
+KEYS_OF_THE_UNIT_S_OWN = (
+    *("Type", "BusName", "ExecStart", "ExecReload", "WatchdogSec"),
+    *("Restart", "RestartSec", "StartLimitIntervalSec"),
+)
 """Those that are no part of the sandbox."""
 
 PROGRAM = f"""
-import json, os
+import json, os, resource
 
 def read(path):
     try:
@@ -78,12 +112,20 @@ def write(place):
     os.unlink(path)
     return True
 
+def listed(folder):
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
+
 def processes():
     return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
 
 print(json.dumps({{
     "read": [path for path in {[*SECRETS, *THERE_ALREADY, *NEEDED]!r} if read(path)],
     "written": [path for path in {[*PLACES, "/run/kexecprepd"]!r} if write(path)],
+    "listed": {{folder: listed(folder) for folder in {[*ALL_THERE_IS]!r}}},
+    "core": resource.getrlimit(resource.RLIMIT_CORE),
     "strangers": [pid for pid in processes() if os.stat(f"/proc/{{pid}}").st_uid != os.getuid()],
 }}))
 """
@@ -91,24 +133,30 @@ print(json.dumps({{
 
 @dataclass(frozen=True)
 class Report:
-    """What the probe could read and write, and the processes of others that it saw."""
+    """What the probe could read and write, what it saw in folders and of others' processes, and how
+    long a core file it could leave.
+    """
 
     read: set[str]
     written: set[str]
+    listed: dict[str, set[str]]
     strangers: list[int]
+    core: list[int]
 
     @classmethod
     def of(cls, text: str) -> Report:
         """Take over what the probe printed."""
         told = json.loads(text)
-        return cls(set(told["read"]), set(told["written"]), told["strangers"])
+        listed = {folder: set(names) for folder, names in told["listed"].items()}
+        return cls(set(told["read"]), set(told["written"]), listed, told["strangers"], told["core"])
 
 
 @pytest.fixture(scope="module")
 def secrets(guest: Guest) -> Iterator[Guest]:
     """The guest with secrets in it, and the probe."""
     for path in SECRETS:
-        guest.run(["sh", "-c", f"umask 077 && mkdir -p {path.rpartition('/')[0]} && echo >{path}"])
+        folder = path.rpartition("/")[0] or "/"
+        guest.run(["sh", "-c", f"umask 077 && mkdir -p {folder} && echo >{path}"])
     guest.write_file(PROBE, PROGRAM.encode())
     yield guest
     guest.run(["rm", "-f", *SECRETS, PROBE, REPORT, f"/run/systemd/system/{PROBE_UNIT}"])
@@ -152,6 +200,15 @@ def test_the_sandbox_hides_all_the_rest(inside: Report) -> None:
     assert inside.read & {*SECRETS, *THERE_ALREADY} == set()
 
 
+def test_the_sandbox_has_nothing_but_what_it_names(inside: Report, outside: Report) -> None:
+    assert inside.listed == ALL_THERE_IS
+    assert all(inside.listed[folder] < outside.listed[folder] for folder in ("/etc", "/run"))
+
+
+def test_the_sandbox_leaves_no_core_file(inside: Report) -> None:
+    assert inside.core == [0, 0]
+
+
 def test_the_sandbox_has_one_place_to_write(inside: Report) -> None:
     assert inside.written == {"/run/kexecprepd"}
 
@@ -170,7 +227,7 @@ def test_the_service_is_not_root_and_has_one_capability(guest: Guest) -> None:
 
 
 def test_the_exposure_is_low(guest: Guest) -> None:
-    guest.run(["systemd-analyze", "security", "--threshold=10", UNIT])
+    guest.run(["systemd-analyze", "security", "--threshold=7", UNIT])
 
 
 def test_systemd_accepts_the_unit_without_a_word(guest: Guest) -> None:
