@@ -10,6 +10,7 @@ from tests.lab.guest import Guest
 from . import expected
 from .machines import COMBINATIONS, on
 from .service import (
+    NAME,
     UNIT,
     call,
     cursor_now,
@@ -50,6 +51,33 @@ def test_a_kill_loses_nothing(guest: Guest) -> None:
     assert bytes(call(guest, "GetSetupData")[0]) == expected.image(guest)
     assert guest.read_file("/run/kexecprepd/setup_data") == expected.image(guest)
     wait_for_log(guest, f"Adopted the cache of generation {before['Generation']}", start)
+
+
+HOLD_NAME = f"""
+from gi.repository import Gio, GLib
+
+bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
+arguments = GLib.Variant("(su)", ("{NAME}", 0))
+bus.call_sync("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus",
+              "RequestName", arguments, None, Gio.DBusCallFlags.NONE, -1, None)
+GLib.MainLoop().run()
+"""
+
+
+def test_a_name_that_is_taken_for_a_while_is_taken_up_again(guest: Guest) -> None:
+    before = properties(guest)
+    guest.run(["systemctl", "stop", UNIT])
+    holder = "holder.service"
+    guest.run(["systemd-run", f"--unit={holder}", "python3", "-I", "-c", HOLD_NAME])
+    owned = ["busctl", "call", "org.freedesktop.DBus", "/", "org.freedesktop.DBus"]
+    owned += ["NameHasOwner", "s", NAME]
+    wait_for(lambda: guest.run(owned).stdout == "b true\n", "the name is taken")
+    guest.run(["systemctl", "start", UNIT], check=False)
+    # systemd's own limit is five starts in ten seconds, and then none ever again.
+    wait_for(lambda: int(show(guest)["NRestarts"]) > 6, "it was started often", timeout=180)
+    guest.run(["systemctl", "stop", holder])
+    wait_for(lambda: show(guest)["ActiveState"] == "active", "it runs again", timeout=120)
+    assert properties(guest) == before
 
 
 def test_the_log_level_follows_systemctl(guest: Guest) -> None:
