@@ -4,7 +4,7 @@
 from dataclasses import dataclass
 
 from . import image
-from .finding import Finding, Severity, State
+from .finding import Finding, Severity, State, kinds
 from .rules import validate
 from .snapshot import Snapshot
 from .unreadable import Unreadable
@@ -59,18 +59,20 @@ def _state(findings: tuple[Finding, ...]) -> State:
 
 def _reason(state: State, findings: tuple[Finding, ...], regions: int) -> str:
     if state is State.INVALID:
-        return f"The runtime map is refused: {_named(findings, Severity.ERROR)}."
+        return f"The runtime map is refused: {_told(findings, Severity.ERROR)}."
     count = f"{regions} runtime region{'' if regions == 1 else 's'}"
     if state is State.DEGRADED:
-        named = _named(findings, Severity.WARNING)
-        return f"EFI can be handed over ({count}), with something to know: {named}."
+        told = _told(findings, Severity.WARNING)
+        return f"EFI can be handed over ({count}), with something to know: {told}."
     return f"EFI can be handed over: {count}, and every check passed."
 
 
-def _named(findings: tuple[Finding, ...], severity: Severity) -> str:
-    """The codes of a severity, each once with how often it occurred: `phys-overlap (2), ...`."""
-    codes = [finding.code for finding in findings if finding.severity is severity]
-    return ", ".join(
-        code if codes.count(code) == 1 else f"{code} ({codes.count(code)})"
-        for code in dict.fromkeys(codes)
-    )
+def _told(findings: tuple[Finding, ...], severity: Severity) -> str:
+    """The first kind of a severity in words, and how many other kinds there are."""
+    first, *others = kinds(finding for finding in findings if finding.severity is severity)
+    words = first.message.removesuffix(".")
+    if not others:
+        return words
+    if len(others) == 1:
+        return f"{words}; and there is another {severity}"
+    return f"{words}; and there are {len(others)} other {severity}s"

@@ -20,6 +20,7 @@ _CODES = """exit codes:
   1  it could not be done     5  there is nothing to hand over
   2  wrong usage              6  the daemon cannot be reached
   3  degraded                 7  access denied
+                              8  kexec itself is refused here
 """
 
 

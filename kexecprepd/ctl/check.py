@@ -3,11 +3,18 @@
 
 import sys
 from argparse import Namespace
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from typing import Any
 
 from ..core.finding import Finding, State
-from ..reading.kernel import System, load_obstacle, read_system, signed_only
+from ..reading.kernel import (
+    Obstacle,
+    System,
+    file_load_obstacle,
+    load_obstacle,
+    signed_only,
+    system_of,
+)
 from .client import Client
 from .commands import source_of
 from .exits import CtlError, Exit
@@ -28,19 +35,29 @@ _HEADLINES = {
     State.UNSUPPORTED: "No: there is no EFI to hand over here.",
 }
 
+_REFUSED = "No: EFI could be handed over, but kexec is refused here."
+_SIGNED = (
+    "The kernel is locked down: only one that is signed can be started, by kexec_file_load(2)."
+)
+
 
 def check(options: Namespace) -> Exit:
-    """State, findings and what the system allows; the exit code follows from the state."""
+    """State, findings and what the system allows; the exit code follows from both."""
     source = source_of(options)
     properties = source.properties()
     state = State(properties["State"])
     found = _findings(source)
-    system = read_system(options.root)
+    system = system_of(options.root)
     if options.json != "off":
         print_json(_as_json(properties, found, system), options.json)
     else:
         _print(state, properties["Reason"], found, system)
-    return _EXITS[state]
+    return Exit.REFUSED if _only_refused(state, system) else _EXITS[state]
+
+
+def _only_refused(state: State, system: System) -> bool:
+    """Whether there is EFI to hand over, but neither system call to load a kernel with."""
+    return state.has_image and file_load_obstacle(system) is not None
 
 
 def _findings(source: Client | Offline) -> list[Finding] | None:
@@ -56,25 +73,44 @@ def _findings(source: Client | Offline) -> list[Finding] | None:
 def _as_json(
     properties: dict[str, Any], found: list[Finding] | None, system: System
 ) -> dict[str, Any]:
-    obstacle = load_obstacle(system)
     return {
         "state": properties["State"],
         "reason": properties["Reason"],
         "sha256": properties["Sha256"],
         "region-count": properties["RegionCount"],
+        "warning-count": properties["WarningCount"],
+        "error-count": properties["ErrorCount"],
         "generation": properties.get("Generation"),
         "boot-id": properties.get("BootID"),
         "findings": None if found is None else [asdict(finding) for finding in found],
         "system": {
-            "kexec-load-allowed": obstacle is None,
-            "kexec-load-obstacle": obstacle,
+            **_verdict("kexec-load", load_obstacle(system), system),
+            **_verdict("kexec-file-load", file_load_obstacle(system), system),
+            "signed-only": signed_only(system),
             **{name.replace("_", "-"): value for name, value in asdict(system).items()},
         },
     }
 
 
+def _verdict(call: str, obstacle: Obstacle | None, system: System) -> dict[str, Any]:
+    """What is to be expected of a system call; `allowed` is null where nothing is known of it."""
+    unknown = obstacle is None and system.has_kexec is None
+    return {
+        f"{call}-allowed": None if unknown else obstacle is None,
+        f"{call}-obstacle": None if obstacle is None else obstacle.words,
+        f"{call}-obstacle-code": None if obstacle is None else obstacle.code,
+    }
+
+
+def _headline(state: State, system: System) -> str:
+    if _only_refused(state, system):
+        return _REFUSED
+    signed = state.has_image and signed_only(system)
+    return f"{_HEADLINES[state]} {_SIGNED}" if signed else _HEADLINES[state]
+
+
 def _print(state: State, reason: str, found: list[Finding] | None, system: System) -> None:
-    print(f"{coloured(state)}: {_HEADLINES[state]}")
+    print(f"{coloured(state)}: {_headline(state, system)}")
     print(reason)
     if found is None:
         print("The findings are for root alone: use sudo to see them.", file=sys.stderr)
@@ -89,17 +125,15 @@ def _print(state: State, reason: str, found: list[Finding] | None, system: Syste
 
 
 def _lines(system: System) -> dict[str, str]:
-    return {**(_kexec_lines(system) if system.has_kexec is not None else {}), **_boot_lines(system)}
+    told = system.has_kexec is not None or load_obstacle(system) is not None
+    return {**(_kexec_lines(system) if told else {}), **_boot_lines(system)}
 
 
 def _kexec_lines(system: System) -> dict[str, str]:
-    obstacle = load_obstacle(system)
-    # The kernel checks signatures instead of refusing where it is locked down.
-    of_files = load_obstacle(replace(system, lockdown=None))
-    allowed = "signed kernels only" if signed_only(system) else "allowed"
+    of_files = "signed kernels only" if signed_only(system) else "allowed"
     return {
-        "kexec_load(2)": "allowed" if obstacle is None else f"refused: {obstacle}",
-        "kexec_file_load(2)": allowed if of_files is None else f"refused: {of_files}",
+        "kexec_load(2)": _words(load_obstacle(system), "allowed"),
+        "kexec_file_load(2)": _words(file_load_obstacle(system), of_files),
         "Loads left": _limits(system),
         "Kernel loaded": _yes(system.kernel_loaded),
         "Crash kernel loaded": _yes(system.crash_kernel_loaded),
@@ -114,6 +148,10 @@ def _boot_lines(system: System) -> dict[str, str]:
         "ACPI root pointer": f"from {system.acpi_rsdp}" if system.acpi_rsdp else "unknown",
         "5-level paging": _paging(system.five_level_paging),
     }
+
+
+def _words(obstacle: Obstacle | None, otherwise: str) -> str:
+    return otherwise if obstacle is None else f"refused: {obstacle.words}"
 
 
 def _yes(value: bool | None) -> str:

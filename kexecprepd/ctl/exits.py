@@ -21,6 +21,7 @@ class Exit(IntEnum):
     UNSUPPORTED = 5
     UNREACHABLE = 6
     DENIED = 7
+    REFUSED = 8
 
 
 class CtlError(KexecprepdError):

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from ..core.finding import Detail, Finding
+from ..core.finding import Detail, Finding, kinds
 
 _COLOURS = {"ready": "32", "degraded": "33", "invalid": "31", "unsupported": "90"}
 _COLOURS |= {"error": "31", "warning": "33", "info": "90"}
@@ -42,13 +42,14 @@ def table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: frozense
 
 
 def print_findings(findings: Iterable[Finding]) -> None:
-    """Each finding with what to do about it, and its numbers."""
-    for finding in findings:
-        print(f"{coloured(finding.severity)}: {finding.message} [{finding.code}]")
-        print(f"    {finding.hint}")
-        numbers = [f"{name}={_detail(name, value)}" for name, value in finding.details.items()]
-        if numbers:
-            print(f"    {', '.join(numbers)}")
+    """Each kind of finding once, with what to do about it and the numbers of each case."""
+    for kind in kinds(findings):
+        print(f"{coloured(kind.first.severity)}: {kind.message} [{kind.first.code}]")
+        print(f"    {kind.first.hint}")
+        for finding in kind.findings:
+            numbers = [f"{name}={_detail(name, value)}" for name, value in finding.details.items()]
+            if numbers:
+                print(f"    {', '.join(numbers)}")
 
 
 def _detail(name: str, value: Detail) -> str:

@@ -9,15 +9,27 @@ Sources: kernel/kexec.c (kexec_load_check), kernel/kexec_core.c (kexec_load_perm
 
 import os
 import re
-from dataclasses import replace
 from pathlib import Path
 
-from ..reading.kernel import System, load_obstacle, read_system, signed_only
+from ..reading.kernel import System, load_obstacle, system_of
 from ..reading.small import text_or_none
 from .errors import LoadError
 
 _CAP_SYS_BOOT = 22
 """Source: include/uapi/linux/capability.h."""
+
+_REBOOT = "Only a reboot takes that back; kexec_file_load(2) is refused as well."
+
+_HINTS = {
+    "no-kexec": "Boot a kernel that was built with CONFIG_KEXEC, or reboot instead of kexec.",
+    "load-disabled": _REBOOT,
+    "no-loads-left": _REBOOT,
+    "locked-down": (
+        "`kexec -s` loads a signed kernel by kexec_file_load(2); the kernel packs EFI by itself "
+        "there."
+    ),
+}
+"""What to do, by the codes of obstacles."""
 
 _EFFECTIVE = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 
@@ -33,23 +45,12 @@ def obstacle(system: System, machine: str, capabilities: int | None) -> LoadErro
         return LoadError(sentence, "Use `kexec` of kexec-tools.")
     reason = load_obstacle(system)
     if reason is not None:
-        return LoadError(f"kexec_load(2) would be refused: {reason}.", _hint(system))
+        sentence = f"kexec_load(2) would be refused: {reason.words}."
+        return LoadError(sentence, _HINTS[reason.code])
     if capabilities is not None and not capabilities >> _CAP_SYS_BOOT & 1:
         sentence = "Only root may load or unload a kernel: it takes CAP_SYS_BOOT."
         return LoadError(sentence, "Use sudo.", denied=True)
     return None
-
-
-def _hint(system: System) -> str:
-    if system.has_kexec is False:
-        return "Boot a kernel that was built with CONFIG_KEXEC, or reboot instead of kexec."
-    if system.load_disabled or system.load_limit_reboot == 0:
-        return "Only a reboot takes that back; kexec_file_load(2) is refused as well."
-    assert signed_only(system)
-    return (
-        "`kexec -s` loads a signed kernel by kexec_file_load(2); the kernel packs EFI by itself "
-        "there."
-    )
 
 
 def check(root: Path) -> LoadError | None:
@@ -58,10 +59,10 @@ def check(root: Path) -> LoadError | None:
     Of another system's tree neither the processor nor this process' privileges count, and a tree
     that says nothing of kexec may be a recording that left it out.
     """
-    system = read_system(root)
+    system = system_of(root)
     if root == Path("/"):
         return obstacle(system, os.uname().machine, _capabilities(root))
-    return obstacle(replace(system, has_kexec=system.has_kexec or None), "x86_64", None)
+    return obstacle(system, "x86_64", None)
 
 
 def _capabilities(root: Path) -> int | None:

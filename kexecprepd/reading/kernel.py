@@ -6,7 +6,7 @@ Sources: kernel/kexec_core.c, security/lockdown/lockdown.c, arch/x86/include/uap
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,16 +82,43 @@ def read_system(root: Path) -> System:
     )
 
 
-def load_obstacle(system: System) -> str | None:
-    """Why kexec_load(2) will be refused, whoever asks; None where nothing speaks against it."""
-    if system.has_kexec is False:
-        return "this kernel was built without kexec"
-    if system.load_disabled:
-        return "kernel.kexec_load_disabled is 1, until the next boot"
-    if system.load_limit_reboot == 0:
-        return "kernel.kexec_load_limit_reboot is 0: no loads are left"
+@dataclass(frozen=True, slots=True)
+class Obstacle:
+    """Why a system call will be refused, whoever asks: a stable code, and the end of a sentence."""
+
+    code: str
+    words: str
+
+
+def system_of(root: Path) -> System:
+    """`read_system`, for a verdict: a tree of another system that says nothing of kexec may be a
+    recording that left it out, and does not count as a kernel without kexec.
+    """
+    system = read_system(root)
+    return system if root == Path("/") else replace(system, has_kexec=system.has_kexec or None)
+
+
+def load_obstacle(system: System) -> Obstacle | None:
+    """Why kexec_load(2) will be refused; None where nothing speaks against it."""
     if signed_only(system):
-        return f"the kernel is locked down ({system.lockdown})"
+        locked = Obstacle("locked-down", f"the kernel is locked down ({system.lockdown})")
+        return file_load_obstacle(system) or locked
+    return file_load_obstacle(system)
+
+
+def file_load_obstacle(system: System) -> Obstacle | None:
+    """Why kexec_file_load(2) will be refused; None where nothing speaks against it.
+
+    A kernel that is locked down does not refuse it, but checks signatures then.
+    """
+    if system.has_kexec is False:
+        return Obstacle("no-kexec", "this kernel was built without kexec")
+    if system.load_disabled:
+        words = "kernel.kexec_load_disabled is 1, until the next boot"
+        return Obstacle("load-disabled", words)
+    if system.load_limit_reboot == 0:
+        words = "kernel.kexec_load_limit_reboot is 0: no loads are left"
+        return Obstacle("no-loads-left", words)
     return None
 
 

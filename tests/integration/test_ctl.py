@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from kexecprepd.reading.kernel import file_load_obstacle, read_system
 from tests.support.daemon import CHECKOUT, Daemon, running
 from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
@@ -186,7 +187,7 @@ def test_an_invalid_image_is_not_dumped_unless_forced(
     target = top / "image"
     done = ctl(bus, "dump", target)
     assert done.returncode == 4
-    assert b"region-empty" in done.stderr
+    assert b"has no pages" in done.stderr
     assert not target.exists()
     forced = ctl(bus, "dump", "--force", target, "--root", tree)
     assert forced.returncode == 0
@@ -285,21 +286,26 @@ def test_check_ends_by_the_state_and_has_everything(
     damage(tree)
     client.call("Refresh")
     done = ctl(bus, "check")
-    assert done.returncode == code
+    # What this very machine allows of kexec counts, too.
+    refused = file_load_obstacle(read_system(Path("/"))) is not None
+    assert done.returncode == (8 if refused and code in (0, 3) else code)
     assert done.stdout.decode().startswith(f"{state}: ")
     shown = json.loads(ctl(bus, "check", "--json=short").stdout)
     assert shown["state"] == state
     assert shown["reason"] == client.get_all()["Reason"]
     assert [f["code"] for f in shown["findings"]] == [f[1] for f in client.call("GetFindings")]
     assert all(f["hint"] for f in shown["findings"])
+    for name in ("region-count", "warning-count", "error-count"):
+        assert shown[name] == client.get(name.title().replace("-", ""))
     assert "kexec-load-allowed" in shown["system"]
 
 
 def test_check_tells_a_user_the_state_without_the_findings(daemon: Daemon, bus: PrivateBus) -> None:
     done = ctl(bus, "check", user=True)
-    assert done.returncode == 0
+    assert done.returncode in (0, 8)
     assert b"for root alone" in done.stderr
-    assert json.loads(ctl(bus, "check", "--json=short", user=True).stdout)["findings"] is None
+    shown = json.loads(ctl(bus, "check", "--json=short", user=True).stdout)
+    assert (shown["findings"], shown["error-count"]) == (None, 0)
 
 
 def test_with_root_a_tree_is_judged_without_a_daemon(bus: PrivateBus, top: Path) -> None:

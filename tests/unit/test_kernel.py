@@ -6,10 +6,19 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.reading.kernel import System, load_obstacle, read_system, signed_only
+from kexecprepd.reading.kernel import (
+    Obstacle,
+    System,
+    file_load_obstacle,
+    load_obstacle,
+    read_system,
+    signed_only,
+    system_of,
+)
 from tests.support.recordings import BOOT_PARAMS, KEXEC_SYSCALL, materialise, patch, write
 
 SYSCTL = "proc/sys/kernel"
+LOCKDOWN = "sys/kernel/security/lockdown"
 
 
 @pytest.fixture
@@ -38,32 +47,45 @@ def test_an_open_system_allows_everything(live: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("path", "content", "words"),
+    ("path", "content", "code", "words"),
     [
-        (f"{SYSCTL}/kexec_load_disabled", "1\n", "kexec_load_disabled is 1"),
-        (f"{SYSCTL}/kexec_load_limit_reboot", "0\n", "kexec_load_limit_reboot is 0"),
-        ("sys/kernel/security/lockdown", "none [integrity] confidentiality\n", "integrity"),
-        ("sys/kernel/security/lockdown", "none integrity [confidentiality]\n", "confidentiality"),
+        (f"{SYSCTL}/kexec_load_disabled", "1\n", "load-disabled", "kexec_load_disabled is 1"),
+        (f"{SYSCTL}/kexec_load_limit_reboot", "0\n", "no-loads-left", "limit_reboot is 0"),
     ],
 )
-def test_each_obstacle_is_named(live: Path, path: str, content: str, words: str) -> None:
+def test_what_refuses_both_system_calls_is_named(
+    live: Path, path: str, content: str, code: str, words: str
+) -> None:
     write(live, path, content)
+    write(live, LOCKDOWN, "none [integrity] confidentiality\n")
 
-    assert words in (load_obstacle(read_system(live)) or "")
+    obstacle = load_obstacle(read_system(live))
+
+    assert obstacle is not None
+    assert obstacle.code == code
+    assert words in obstacle.words
+    assert file_load_obstacle(read_system(live)) == obstacle
 
 
-def test_a_locked_down_kernel_takes_signed_kernels_only(live: Path) -> None:
-    write(live, "sys/kernel/security/lockdown", "none [integrity] confidentiality\n")
+@pytest.mark.parametrize("level", ["integrity", "confidentiality"])
+def test_a_locked_down_kernel_takes_signed_kernels_only(live: Path, level: str) -> None:
+    modes = ("none", "integrity", "confidentiality")
+    write(live, LOCKDOWN, " ".join(f"[{m}]" if m == level else m for m in modes) + "\n")
 
-    assert signed_only(read_system(live))
+    system = read_system(live)
+
+    assert load_obstacle(system) == Obstacle("locked-down", f"the kernel is locked down ({level})")
+    assert file_load_obstacle(system) is None
+    assert signed_only(system)
 
 
 def test_a_kernel_without_kexec_is_told_from_a_recording_that_does_not_say(tree: Path) -> None:
     with_proc = read_system(tree)
     assert with_proc.has_kexec is False
-    assert "without kexec" in (load_obstacle(with_proc) or "")
+    assert load_obstacle(with_proc) == Obstacle("no-kexec", "this kernel was built without kexec")
 
     assert load_obstacle(replace(with_proc, has_kexec=None)) is None
+    assert load_obstacle(system_of(tree)) is None
 
 
 @pytest.mark.parametrize("name", ["kexec_loaded", "kexec/loaded"])
