@@ -21,6 +21,7 @@ _CODES = """exit codes:
   2  wrong usage              6  the daemon cannot be reached
   3  degraded                 7  access denied
                               8  kexec itself is refused here
+                              9  the kernel would not take EFI over
 """
 
 
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         return command
 
     add("status", "the state in words (this is the default)")
-    add("check", "will EFI survive a kexec here, and if not, why not?")
+    _add_check_options(add("check", "will EFI survive a kexec here, and if not, why not?"))
     add("map", "the runtime map beside the memory map (root)")
     add("findings", "what validation noticed, and what to do (root)")
     dump = add("dump", "write the image to a file (root)")
@@ -108,6 +109,25 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _add_check_options(check: argparse.ArgumentParser) -> None:
+    check.add_argument(
+        "--kernel",
+        type=Path,
+        metavar="FILE",
+        help="also say whether this bzImage or unified kernel image would take EFI over",
+    )
+    _add_cmdline_options(check)
+    check.set_defaults(initrd=[])
+
+
+def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
+    cmdline = command.add_mutually_exclusive_group()
+    cmdline.add_argument("--append", metavar="STRING", help="its command line")
+    cmdline.add_argument(
+        "--reuse-cmdline", action="store_true", help="give it the running kernel's command line"
+    )
+
+
 def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "kernel", type=Path, metavar="KERNEL", help="a bzImage, or a unified kernel image"
@@ -120,11 +140,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         default=[],
         help="its initrd; several are joined in their order",
     )
-    cmdline = load.add_mutually_exclusive_group()
-    cmdline.add_argument("--append", metavar="STRING", help="its command line")
-    cmdline.add_argument(
-        "--reuse-cmdline", action="store_true", help="give it the running kernel's command line"
-    )
+    _add_cmdline_options(load)
     load.add_argument(
         "--dry-run",
         action="store_true",

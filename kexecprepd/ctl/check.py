@@ -3,8 +3,8 @@
 
 import sys
 from argparse import Namespace
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Finding, State
 from ..reading.kernel import (
@@ -21,6 +21,9 @@ from .exits import CtlError, Exit
 from .offline import Offline
 from .output import coloured, plural, print_findings, print_json
 
+if TYPE_CHECKING:
+    from .prospect import Prospect
+
 _EXITS = {
     State.READY: Exit.OK,
     State.DEGRADED: Exit.DEGRADED,
@@ -35,29 +38,73 @@ _HEADLINES = {
     State.UNSUPPORTED: "No: there is no EFI to hand over here.",
 }
 
-_REFUSED = "No: EFI could be handed over, but kexec is refused here."
+_NOES = {
+    Exit.REFUSED: "No: EFI could be handed over, but kexec is refused here.",
+    Exit.LOST: "No: EFI could be handed over, but the kernel that was named would have none.",
+}
 _SIGNED = (
     "The kernel is locked down: only one that is signed can be started, by kexec_file_load(2)."
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """All that the answer is made of; `properties` are the daemon's, by their names.
+
+    `found` is None where the findings are not for this user, `prospect` where no kernel is named.
+    """
+
+    properties: dict[str, Any]
+    found: list[Finding] | None
+    system: System
+    prospect: "Prospect | None"
+
+    @property
+    def state(self) -> State:
+        """What there is to hand over."""
+        return State(self.properties["State"])
+
+    @property
+    def exit(self) -> Exit:
+        """What comes first: the map, then what this system allows, then the next kernel."""
+        if self.state.has_image and file_load_obstacle(self.system) is not None:
+            return Exit.REFUSED  # and so kexec_load(2) is, too
+        if self.state.has_image and self.prospect is not None and not self.prospect.takes_efi:
+            return Exit.LOST
+        return _EXITS[self.state]
+
+    @property
+    def headline(self) -> str:
+        """The answer in a line."""
+        if self.exit in _NOES:
+            return _NOES[self.exit]
+        signed = self.state.has_image and signed_only(self.system)
+        return f"{_HEADLINES[self.state]} {_SIGNED}" if signed else _HEADLINES[self.state]
+
+
 def check(options: Namespace) -> Exit:
-    """State, findings and what the system allows; the exit code follows from both."""
-    source = source_of(options)
-    properties = source.properties()
-    state = State(properties["State"])
-    found = _findings(source)
+    """State, findings, what the system allows, and what becomes of EFI in a kernel."""
+    if options.kernel is None and (options.append is not None or options.reuse_cmdline):
+        sentence = "A command line is for a kernel, and none is named."
+        raise CtlError(Exit.USAGE, sentence, "Add --kernel FILE.")
     system = system_of(options.root)
+    prospect = _prospect(options, system)
+    source = source_of(options)
+    answer = Answer(source.properties(), _findings(source), system, prospect)
     if options.json != "off":
-        print_json(_as_json(properties, found, system), options.json)
+        print_json(_as_json(answer), options.json)
     else:
-        _print(state, properties["Reason"], found, system)
-    return Exit.REFUSED if _only_refused(state, system) else _EXITS[state]
+        _print(answer)
+    return answer.exit
 
 
-def _only_refused(state: State, system: System) -> bool:
-    """Whether there is EFI to hand over, but neither system call to load a kernel with."""
-    return state.has_image and file_load_obstacle(system) is not None
+def _prospect(options: Namespace, system: System) -> "Prospect | None":
+    if options.kernel is None:
+        return None
+    # Late: without a kernel to look at, the loader is not needed.
+    from .prospect import prospect
+
+    return prospect(options, system)
 
 
 def _findings(source: Client | Offline) -> list[Finding] | None:
@@ -70,9 +117,8 @@ def _findings(source: Client | Offline) -> list[Finding] | None:
         return None
 
 
-def _as_json(
-    properties: dict[str, Any], found: list[Finding] | None, system: System
-) -> dict[str, Any]:
+def _as_json(answer: Answer) -> dict[str, Any]:
+    properties, found, system = answer.properties, answer.found, answer.system
     return {
         "state": properties["State"],
         "reason": properties["Reason"],
@@ -89,6 +135,7 @@ def _as_json(
             "signed-only": signed_only(system),
             **{name.replace("_", "-"): value for name, value in asdict(system).items()},
         },
+        "kernel": None if answer.prospect is None else answer.prospect.as_json(),
     }
 
 
@@ -102,16 +149,10 @@ def _verdict(call: str, obstacle: Obstacle | None, system: System) -> dict[str, 
     }
 
 
-def _headline(state: State, system: System) -> str:
-    if _only_refused(state, system):
-        return _REFUSED
-    signed = state.has_image and signed_only(system)
-    return f"{_HEADLINES[state]} {_SIGNED}" if signed else _HEADLINES[state]
-
-
-def _print(state: State, reason: str, found: list[Finding] | None, system: System) -> None:
-    print(f"{coloured(state)}: {_headline(state, system)}")
-    print(reason)
+def _print(answer: Answer) -> None:
+    state, found = answer.state, answer.found
+    print(f"{coloured(state)}: {answer.headline}")
+    print(answer.properties["Reason"])
     if found is None:
         print("The findings are for root alone: use sudo to see them.", file=sys.stderr)
     elif state is State.UNSUPPORTED:
@@ -119,8 +160,11 @@ def _print(state: State, reason: str, found: list[Finding] | None, system: Syste
     elif found:
         print(f"\n{plural(len(found), 'finding')}:")
         print_findings(found)
+    if answer.prospect is not None:
+        print()
+        print("\n".join(answer.prospect.lines()))
     print("\nThis system:")
-    for name, value in _lines(system).items():
+    for name, value in _lines(answer.system).items():
         print(f"  {name:<22} {value}")
 
 

@@ -22,6 +22,7 @@ class Exit(IntEnum):
     UNREACHABLE = 6
     DENIED = 7
     REFUSED = 8
+    LOST = 9
 
 
 class CtlError(KexecprepdError):

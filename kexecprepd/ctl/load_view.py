@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What `kexecprepctl load` shows: what was or would be loaded where, for people and as JSON."""
 
-import locale
 import sys
 import textwrap
 from dataclasses import dataclass
@@ -10,9 +9,10 @@ from typing import Any
 from ..core.finding import State
 from ..loader.bzimage import BzImage
 from ..loader.errors import LoadError
+from ..loader.outlook import Loss, losses
 from ..loader.plan import Plan
 from .load_source import Source
-from .output import plural, print_json, size, table
+from .output import plural, print_json, printable, size, table, unicode_wanted
 from .picture import WIDTH, condensed, draw, stretches
 
 _HEADING = ("WHAT", "START", "END", "SIZE", "DATA")
@@ -44,6 +44,7 @@ class Report:
     def notes(self) -> tuple[str, ...]:
         """What the user should know, in whole sentences."""
         notes = [*self.source.notes, *self.plan.notes]
+        notes += [f"{loss.sentence} {loss.hint}" for loss in self.losses]
         if self.source.image and self.source.image.state is State.DEGRADED:
             notes.append("There are warnings about the maps: `kexecprepctl check` says which.")
         if not self.cmdline:
@@ -56,11 +57,19 @@ class Report:
         return tuple(notes)
 
     @property
+    def losses(self) -> tuple[Loss, ...]:
+        """Why the kernel would have no EFI, though it is handed over."""
+        paging = self.source.machine.five_level_paging
+        return losses(self.kernel, self.cmdline, paging) if self.plan.efi else ()
+
+    @property
     def efi(self) -> str:
         """What becomes of EFI, in words."""
         image = self.source.image
         if not self.plan.efi or image is None:
             return "left out"
+        if self.losses:
+            return "lost: the kernel would leave its runtime services off"
         return f"handed over, with {plural(image.region_count, 'runtime region')}"
 
 
@@ -74,7 +83,7 @@ def print_report(report: Report, json_mode: str) -> None:
         for note in report.notes:
             print(f"note: {note}", file=sys.stderr)
     else:
-        print(as_text(report, unicode=_unicode()))
+        print(as_text(report, unicode=unicode_wanted()))
 
 
 def as_text(report: Report, *, unicode: bool) -> str:
@@ -85,12 +94,12 @@ def as_text(report: Report, *, unicode: bool) -> str:
     parts = [
         f"{report.title} would be loaded like this:",
         as_table(report.plan),
-        f"Command line: {_printable(report.cmdline, unicode) or '(empty)'}\nEFI: {report.efi}",
+        f"Command line: {printable(report.cmdline, unicode) or '(empty)'}\nEFI: {report.efi}",
         f"Memory, {size(ram)} of System RAM:",
         draw(shown, unicode=unicode),
     ]
     if report.notes:
-        parts.append("\n".join(_wrapped(_printable(note, unicode)) for note in report.notes))
+        parts.append("\n".join(_wrapped(printable(note, unicode)) for note in report.notes))
     parts.append("Nothing was loaded.")
     return "\n\n".join(parts)
 
@@ -124,6 +133,7 @@ def as_json(report: Report) -> dict[str, Any]:
         "unified": report.unified,
         "command-line": report.cmdline,
         "efi": report.plan.efi,
+        "efi-losses": [loss.code for loss in report.losses],
         "region-count": image.region_count if image else 0,
         "sha256": image.sha256 if image else "",
         "entry": report.plan.entry,
@@ -140,20 +150,3 @@ def as_json(report: Report) -> dict[str, Any]:
         "obstacle": None if report.obstacle is None else report.obstacle.sentence,
         "notes": list(report.notes),
     }
-
-
-def _unicode() -> bool:
-    """Whether standard output and the locale can both do more than ASCII."""
-    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" and locale.nl_langinfo(
-        locale.CODESET
-    ).upper() == "UTF-8"
-
-
-def _printable(text: str, unicode: bool) -> str:
-    """Text that any terminal takes: what is unprintable, or not ASCII where it must be, escaped."""
-    return "".join(
-        character
-        if character.isprintable() and (unicode or character.isascii())
-        else character.encode("unicode-escape").decode("ascii")
-        for character in text
-    )

@@ -2,6 +2,7 @@
 """How things look on the screen: JSON as systemd's tools have it, tables, sizes and colours."""
 
 import json
+import locale
 import os
 import sys
 from collections.abc import Iterable, Sequence
@@ -72,3 +73,20 @@ def size(count: int) -> str:
 def plural(count: int, noun: str) -> str:
     """`1 region`, `2 regions`."""
     return f"{count} {noun}{'' if count == 1 else 's'}"
+
+
+def unicode_wanted() -> bool:
+    """Whether standard output and the locale can both do more than ASCII."""
+    return (sys.stdout.encoding or "").lower().replace("-", "") == "utf8" and locale.nl_langinfo(
+        locale.CODESET
+    ).upper() == "UTF-8"
+
+
+def printable(text: str, unicode: bool) -> str:
+    """Text that any terminal takes: what is unprintable, or not ASCII where it must be, escaped."""
+    return "".join(
+        character
+        if character.isprintable() and (unicode or character.isascii())
+        else character.encode("unicode-escape").decode("ascii")
+        for character in text
+    )

@@ -28,6 +28,7 @@ from .bzimage import ENTRY_64, BzImage
 from .errors import LoadError
 from .layout import Placement, Request, lay_out
 from .memory import LOW_MEMORY, Avoided, Usable
+from .outlook import NO_5_LEVEL, NO_EFI_KEXEC
 from .stub import SIZE as STUB_SIZE
 from .stub import stub
 
@@ -127,19 +128,13 @@ def draft(
     Raises LoadError where something does not fit, or kernel and machine do not go together.
     """
     if machine.five_level_paging and not kernel.five_level:
-        raise LoadError(
-            "5-level paging is on, and the kernel cannot be entered with that: "
-            "XLF_5LEVEL is not in its xloadflags.",
-            "Give a kernel built with CONFIG_X86_5LEVEL, or start the running one with no5lvl.",
-        )
+        raise LoadError(NO_5_LEVEL.sentence, NO_5_LEVEL.hint)
     if initrd is not None and not initrd:
         raise LoadError("The initrd is empty.", "Give the kernel's initrd, or none at all.")
     notes = []
     if image_size and not kernel.takes_efi:
         image_size = 0
-        notes.append(
-            "EFI is left out: the kernel cannot take it over (no XLF_EFI_KEXEC in its xloadflags)."
-        )
+        notes.append(f"EFI is left out. {NO_EFI_KEXEC.sentence} {NO_EFI_KEXEC.hint}")
     if image_size and initrd is None:
         initrd = EMPTY_ARCHIVE
         notes.append(

@@ -10,6 +10,7 @@ import pytest
 
 from kexecprepd.ctl.__main__ import main
 from kexecprepd.ctl.exits import Exit
+from tests.support.kernels import bzimage
 from tests.support.recordings import EFI, remove, set_region, write
 
 DISABLED = "proc/sys/kernel/kexec_load_disabled"
@@ -117,3 +118,70 @@ def test_findings_of_a_kind_are_printed_once_and_stay_single_in_json(
     ]
     assert [f["code"] for f in shown["findings"]].count("region-empty") == 3
     assert shown["error-count"] == sum(f["severity"] == "error" for f in shown["findings"])
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> str:
+    """A bzImage that takes EFI over."""
+    path = tmp_path / "vmlinuz"
+    path.write_bytes(bzimage())
+    return str(path)
+
+
+def test_a_kernel_that_is_named_is_looked_at(check: Check, kernel: str) -> None:
+    code, text = check("--kernel", kernel, "--append", "quiet")
+
+    assert code == Exit.OK
+    assert "It takes EFI over." in text
+    shown = as_json(check, "--kernel", kernel, "--append", "quiet")["kernel"]
+    assert (shown["takes-efi"], shown["losses"], shown["command-line"]) == (True, [], "quiet")
+
+
+def test_a_kernel_that_would_have_no_efi_makes_the_answer_no(check: Check, kernel: str) -> None:
+    options = ("--kernel", kernel, "--append", "efi=noruntime")
+
+    code, text = check(*options)
+
+    assert code == Exit.LOST
+    assert text.startswith("ready: No: ")
+    assert "[runtime-services-off]" in text
+    shown = as_json(check, *options)["kernel"]
+    assert [loss["code"] for loss in shown["losses"]] == ["runtime-services-off"]
+
+
+def test_the_running_kernel_s_command_line_can_be_looked_at(
+    check: Check, tree: Path, kernel: str
+) -> None:
+    write(tree, "proc/cmdline", "BOOT_IMAGE=/vmlinuz noefi\n")
+
+    assert check("--kernel", kernel, "--reuse-cmdline")[0] == Exit.LOST
+    assert check("--kernel", kernel)[0] == Exit.OK
+
+
+def test_5_level_paging_of_the_running_kernel_counts(
+    check: Check, tree: Path, tmp_path: Path
+) -> None:
+    write(tree, "proc/cpuinfo", "flags : fpu la57\n")
+    four_level = tmp_path / "four"
+    four_level.write_bytes(bzimage(xloadflags=0x1F))
+
+    assert "[no-5-level]" in check("--kernel", str(four_level))[1]
+
+
+def test_what_the_system_refuses_is_told_before_what_the_kernel_would_do(
+    check: Check, tree: Path, kernel: str
+) -> None:
+    write(tree, DISABLED, "1\n")
+
+    assert check("--kernel", kernel, "--append", "noefi")[0] == Exit.REFUSED
+
+
+def test_what_is_no_kernel_is_an_error_of_its_own(check: Check, tree: Path) -> None:
+    assert check("--kernel", str(tree / "proc/version"))[0] == Exit.FAILED
+
+
+@pytest.mark.parametrize("options", [("--append", ""), ("--reuse-cmdline",)], ids=" ".join)
+def test_a_command_line_without_a_kernel_is_wrong_usage(
+    check: Check, options: tuple[str, ...]
+) -> None:
+    assert check(*options)[0] == Exit.USAGE

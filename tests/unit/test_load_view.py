@@ -12,7 +12,7 @@ from kexecprepd.core.finding import State
 from kexecprepd.core.placement import ExcludedRange
 from kexecprepd.core.snapshot import MemoryRange
 from kexecprepd.ctl.load_source import Source, of_tree
-from kexecprepd.ctl.load_view import Report, as_json, as_table, as_text
+from kexecprepd.ctl.load_view import Report, as_json, as_table, as_text, print_report
 from kexecprepd.ctl.picture import WIDTH, Kind, Stretch, condensed, draw, stretches
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
@@ -117,10 +117,10 @@ def report(tmp_path: Path) -> Report:
     return planned(source)
 
 
-def planned(source: Source) -> Report:
+def planned(source: Source, cmdline: str = "root=/dev/sda1") -> Report:
     wanted = kernel()
     size = source.image.size if source.image else 0
-    sketch = draft(wanted, b"initrd", "root=/dev/sda1", source.machine, size)
+    sketch = draft(wanted, b"initrd", cmdline, source.machine, size)
     handed = None
     if sketch.image_address is not None:
         handed = source.place(sketch.image_address, sketch.next_node)
@@ -129,7 +129,7 @@ def planned(source: Source) -> Report:
         file="/boot/vmlinuz",
         unified=False,
         kernel=wanted,
-        cmdline="root=/dev/sda1",
+        cmdline=cmdline,
         source=source,
         plan=plan,
         obstacle=None,
@@ -153,7 +153,7 @@ def test_json_has_every_segment_and_what_is_avoided(report: Report) -> None:
     assert [each["name"] for each in shown["segments"]] == [s.name for s in report.plan.segments]
     assert all(each["end"] - each["start"] + 1 >= each["data-size"] for each in shown["segments"])
     assert len(shown["avoided"]) == len(report.plan.avoided)
-    assert shown["efi"] is True
+    assert (shown["efi"], shown["efi-losses"]) == (True, [])
     assert shown["region-count"] == 8
     assert shown["loaded"] is False
 
@@ -167,6 +167,20 @@ def test_efi_that_is_left_out_is_told_with_the_reason(tmp_path: Path) -> None:
     assert as_json(shown)["efi"] is False
     assert "EFI: left out" in as_text(shown, unicode=False)
     assert any(note.startswith("EFI is left out. ") for note in shown.notes)
+
+
+def test_efi_that_the_kernel_would_make_nothing_of_is_not_called_handed_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = planned(of_tree(materialise(BGRT, tmp_path), efi=True), "quiet efi=noruntime")
+
+    print_report(replace(report, loaded=True), "off")
+
+    shown = capsys.readouterr()
+    assert "handed over" not in shown.out
+    assert "EFI is lost" in shown.out
+    assert "efi=noruntime" in shown.err
+    assert as_json(report)["efi-losses"] == ["runtime-services-off"]
 
 
 def test_what_the_user_should_know_is_noted(report: Report) -> None:
