@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Names and numbers of the UEFI memory map and of where x86-64 Linux maps it.
+"""Names and numbers of the UEFI memory map and of where x86-64 Linux maps it, and OsIndications.
 
-Sources: UEFI Specification 2.10, section 7.2.3 (memory types and attributes);
+Sources: UEFI Specification 2.10, section 7.2.3 (memory types and attributes) and 8.5.4;
 arch/x86/include/asm/pgtable_64_types.h and arch/x86/platform/efi/efi_64.c (the window).
 """
 
@@ -104,6 +104,12 @@ ISA_MASK = 0x0FFF_F000_0000_0000
 """EFI_MEMORY_ISA_MASK: bits 44 to 59."""
 
 KNOWN_ATTRIBUTES = ISA_MASK | sum(bit for bit, _ in ATTRIBUTE_NAMES)
+
+BOOT_TO_FIRMWARE_UI = 1 << 0
+FILE_CAPSULE_DELIVERY = 1 << 2
+START_OS_RECOVERY = 1 << 5
+START_PLATFORM_RECOVERY = 1 << 6
+"""Bits of OsIndications, EFI_OS_INDICATIONS_...: what is asked of the firmware."""
 
 
 def type_name(value: int) -> str:

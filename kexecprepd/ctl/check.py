@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Finding, State
+from ..core.surroundings import Surroundings, cautions
 from ..reading.kernel import (
     Obstacle,
     System,
@@ -15,6 +16,7 @@ from ..reading.kernel import (
     signed_only,
     system_of,
 )
+from ..reading.surroundings import read_surroundings
 from .client import Client
 from .commands import source_of
 from .exits import CtlError, Exit
@@ -57,6 +59,7 @@ class Answer:
     properties: dict[str, Any]
     found: list[Finding] | None
     system: System
+    surroundings: Surroundings
     prospect: "Prospect | None"
 
     @property
@@ -89,8 +92,9 @@ def check(options: Namespace) -> Exit:
         raise CtlError(Exit.USAGE, sentence, "Add --kernel FILE.")
     system = system_of(options.root)
     prospect = _prospect(options, system)
+    around = read_surroundings(options.root, system)
     source = source_of(options)
-    answer = Answer(source.properties(), _findings(source), system, prospect)
+    answer = Answer(source.properties(), _findings(source), system, around, prospect)
     if options.json != "off":
         print_json(_as_json(answer), options.json)
     else:
@@ -119,6 +123,7 @@ def _findings(source: Client | Offline) -> list[Finding] | None:
 
 def _as_json(answer: Answer) -> dict[str, Any]:
     properties, found, system = answer.properties, answer.found, answer.system
+    unknown, may_refuse = system.has_kexec is None, answer.surroundings.ima_may_refuse
     return {
         "state": properties["State"],
         "reason": properties["Reason"],
@@ -130,20 +135,20 @@ def _as_json(answer: Answer) -> dict[str, Any]:
         "boot-id": properties.get("BootID"),
         "findings": None if found is None else [asdict(finding) for finding in found],
         "system": {
-            **_verdict("kexec-load", load_obstacle(system), system),
-            **_verdict("kexec-file-load", file_load_obstacle(system), system),
+            **_verdict("kexec-load", load_obstacle(system), uncertain=unknown or may_refuse),
+            **_verdict("kexec-file-load", file_load_obstacle(system), uncertain=unknown),
             "signed-only": signed_only(system),
             **{name.replace("_", "-"): value for name, value in asdict(system).items()},
         },
+        "cautions": [asdict(caution) for caution in cautions(answer.surroundings)],
         "kernel": None if answer.prospect is None else answer.prospect.as_json(),
     }
 
 
-def _verdict(call: str, obstacle: Obstacle | None, system: System) -> dict[str, Any]:
-    """What is to be expected of a system call; `allowed` is null where nothing is known of it."""
-    unknown = obstacle is None and system.has_kexec is None
+def _verdict(call: str, obstacle: Obstacle | None, *, uncertain: bool) -> dict[str, Any]:
+    """What is to be expected of a system call; `allowed` is null where that is not known."""
     return {
-        f"{call}-allowed": None if unknown else obstacle is None,
+        f"{call}-allowed": None if uncertain and obstacle is None else obstacle is None,
         f"{call}-obstacle": None if obstacle is None else obstacle.words,
         f"{call}-obstacle-code": None if obstacle is None else obstacle.code,
     }
@@ -164,19 +169,25 @@ def _print(answer: Answer) -> None:
         print()
         print("\n".join(answer.prospect.lines()))
     print("\nThis system:")
-    for name, value in _lines(answer.system).items():
+    for name, value in _lines(answer.system, answer.surroundings).items():
         print(f"  {name:<22} {value}")
+    around = cautions(answer.surroundings)
+    if around:
+        print("\nBeside the map:")
+        print_findings(around)
 
 
-def _lines(system: System) -> dict[str, str]:
+def _lines(system: System, around: Surroundings) -> dict[str, str]:
     told = system.has_kexec is not None or load_obstacle(system) is not None
-    return {**(_kexec_lines(system) if told else {}), **_boot_lines(system)}
+    kexec = _kexec_lines(system, around) if told else {}
+    return {**kexec, **_boot_lines(system, around)}
 
 
-def _kexec_lines(system: System) -> dict[str, str]:
+def _kexec_lines(system: System, around: Surroundings) -> dict[str, str]:
+    allowed = "allowed, unless IMA's policy refuses it" if around.ima_may_refuse else "allowed"
     of_files = "signed kernels only" if signed_only(system) else "allowed"
     return {
-        "kexec_load(2)": _words(load_obstacle(system), "allowed"),
+        "kexec_load(2)": _words(load_obstacle(system), allowed),
         "kexec_file_load(2)": _words(file_load_obstacle(system), of_files),
         "Loads left": _limits(system),
         "Kernel loaded": _yes(system.kernel_loaded),
@@ -185,9 +196,9 @@ def _kexec_lines(system: System) -> dict[str, str]:
     }
 
 
-def _boot_lines(system: System) -> dict[str, str]:
+def _boot_lines(system: System, around: Surroundings) -> dict[str, str]:
     return {
-        "Secure Boot": system.secure_boot or "unknown",
+        "Secure Boot": _secure_boot(system, around),
         "This kernel": _origin(system),
         "ACPI root pointer": f"from {system.acpi_rsdp}" if system.acpi_rsdp else "unknown",
         "5-level paging": _paging(system.five_level_paging),
@@ -208,6 +219,15 @@ def _limits(system: System) -> str:
 
     reboot, panic = limit(system.load_limit_reboot), limit(system.load_limit_panic)
     return reboot if reboot == panic else f"{reboot}; crash kernels {panic}"
+
+
+def _secure_boot(system: System, around: Surroundings) -> str:
+    if not around.secure_boot_lost:
+        return system.secure_boot or "unknown"
+    words = "not told by what started this kernel"
+    if around.secure_boot is None:
+        return words
+    return f"{words}; {'enabled' if around.secure_boot else 'disabled'} by the firmware's variable"
 
 
 def _origin(system: System) -> str:

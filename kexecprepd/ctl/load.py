@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from ..core.surroundings import OF_FIRMWARE, cautions
 from ..loader import bzimage, files, kexec, preflight, uki
 from ..loader.bzimage import BzImage
 from ..loader.errors import LoadError
@@ -18,6 +19,7 @@ from ..loader.plan import SEED_SIZE, Plan, draft, finish
 from ..reading import small
 from ..reading.iomem import IomemError
 from ..reading.kernel import read_system
+from ..reading.surroundings import read_surroundings
 from ..reading.tree import ReadError, words_of
 from .exits import CtlError, Exit, failed
 from .load_source import Source, of_daemon, of_tree
@@ -99,9 +101,12 @@ def unload(options: Namespace) -> Exit:
 def exec_loaded(options: Namespace) -> Exit:
     """Have systemd shut down, and start the kernel that is loaded."""
     _require_here(options)
-    if not read_system(_ROOT).kernel_loaded:
+    system = read_system(_ROOT)
+    if not system.kernel_loaded:
         hint = "Load one first: `kexecprepctl load KERNEL`."
         raise CtlError(Exit.FAILED, "No kernel is loaded, so there is none to start.", hint)
+    for caution in cautions(read_surroundings(_ROOT, system), OF_FIRMWARE):
+        print(f"note: {caution.message} {caution.hint}", file=sys.stderr)
     sys.stdout.flush()
     # Python ignores it, and what is run in its place would go on ignoring it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -10,11 +10,13 @@ from ..core.finding import State
 from ..core.image import acpi_rsdp
 from ..core.placement import ExcludedRange, PlacementError, excluded_ranges, place
 from ..core.snapshot import MemoryRange
+from ..core.surroundings import IMA_MAY_REFUSE, cautions
 from ..loader.errors import LoadError
 from ..loader.memory import usable
 from ..loader.plan import Handed, Machine
 from ..reading import iomem
 from ..reading.kernel import read_system
+from ..reading.surroundings import read_surroundings
 from ..reading.tree import Tree
 from .client import Client
 from .exits import CtlError, Exit
@@ -139,13 +141,17 @@ def _machine(
         if root == Path("/"):
             raise LoadError("There is no /proc/iomem.", "Mount /proc.")
         notes = ("There is no proc/iomem in this tree: the memory map alone decides what is free.",)
+    system = read_system(root)
+    # Not what the system call itself is about to tell.
+    said = cautions(read_surroundings(root, system))
+    notes += tuple(f"{c.message} {c.hint}" for c in said if c.code != IMA_MAY_REFUSE)
     machine = Machine(
         memory_map=tuple(memory_map),
         usable=usable(memory_map, resources, excluded),
         boot_params=_boot_params(root),
         acpi_rsdp=acpi_rsdp,
         secure_boot=secure_boot,
-        five_level_paging=bool(read_system(root).five_level_paging),
+        five_level_paging=bool(system.five_level_paging),
     )
     return machine, notes
 

@@ -15,6 +15,7 @@ from kexecprepd import __version__
 from kexecprepd.core import unreadable, unsupported
 from kexecprepd.core.finding import State
 from kexecprepd.core.rules import RULES
+from kexecprepd.core.surroundings import CAUTIONS
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.exits import Exit
 from kexecprepd.reading import sysfs, tree
@@ -108,6 +109,8 @@ def test_the_generated_pages_are_current() -> None:
             '""""""; """so',
             "rule memmap-missing has no docstring",
         ),
+        (f"man/{FINDINGS}.in", "@CAUTIONS@\n", "", "has not one line @CAUTIONS@"),
+        ("kexecprepd/core/surroundings.py", "is a TDX", "may be a TDX", "is not current"),
     ],
 )
 def test_generate_refuses_what_is_not_documented(
@@ -169,11 +172,18 @@ def test_every_finding_of_the_validation_in_the_order_of_the_rules() -> None:
     assert [tag for heading in headings for tag in tags(FINDINGS, heading)] == rules
 
 
+def test_every_caution_and_no_other() -> None:
+    listed = [f"{caution.code} ({caution.severity})" for caution in CAUTIONS]
+    assert tags(FINDINGS, "WHAT ELSE A KEXEC NEEDS") == listed
+
+
 def test_what_a_finding_means_and_what_to_do_are_in_the_page() -> None:
     text = " ".join(unescaped((MAN / FINDINGS).read_text()).split())
-    for rule in RULES:
-        assert " ".join(rule.meaning.split()) in text
-        assert f"-> {rule.hint}" in text
+    entries = [(rule.meaning, rule.hint) for rule in RULES]
+    entries += [(caution.meaning, caution.hint) for caution in CAUTIONS]
+    for meaning, hint in entries:
+        assert " ".join(meaning.split()) in text
+        assert f"-> {hint}" in text
 
 
 def unescaped(text: str) -> str:
