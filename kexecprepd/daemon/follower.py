@@ -8,6 +8,7 @@ from pathlib import Path
 from ..core import generation
 from ..core.finding import Severity, State
 from ..core.generation import Handover
+from ..core.snapshot import Snapshot
 from ..core.unreadable import Unreadable
 from ..reading.clock import now
 from ..reading.sysfs import read_snapshot
@@ -33,12 +34,14 @@ class Follower:
     def __init__(self, root: Path, boot_id: str) -> None:
         """Read sysfs below `root`, and go on from the cache where it belongs to this boot.
 
-        `missed` then names what changed since the cache was written, if anything did.
+        `missed` then names what changed since the cache was written, if anything did. `unread` is
+        why the last reading said nothing, None where it did: then there should be another.
         """
         self._root = root
         self._subscribers: list[Subscriber] = []
         reading = read_snapshot(root)
-        self.unsettled = isinstance(reading, Unreadable) and reading.unstable
+        self.unread = _of_the_moment(reading)
+        self._told_of_reading: list[Callable[[], object]] = []
         self.missed: tuple[str, ...] = ()
         self.handover = generation.first(reading, boot_id, now())
         self._origin = (logging.INFO, "There is no cache yet")
@@ -75,6 +78,10 @@ class Follower:
         """Tell it of every handover from now on, after those that subscribed before it."""
         self._subscribers.append(subscriber)
 
+    def after_reading(self, callback: Callable[[], object]) -> None:
+        """Have it called after every reading from now on, when all subscribers have been told."""
+        self._told_of_reading.append(callback)
+
     def begin(self) -> None:
         """Say what was found, to the journal and to the subscribers, with what was missed.
 
@@ -82,37 +89,54 @@ class Follower:
         """
         log.log(*self._origin)
         self._tell(self.missed)
+        if self.unread is not None:
+            log.warning("Sysfs is read again until that succeeds")
 
     def refresh(self) -> Handover | Unreadable:
         """Read everything again, and tell the subscribers where that says something new.
 
         What it returns is the present handover, or why there is nothing to judge that by: sysfs
-        keeps changing, and the present one stays.
+        keeps changing, or something is short for the moment. The runtime map cannot change, and so
+        the present one stays.
         """
         reading = read_snapshot(self._root)
-        if isinstance(reading, Unreadable) and reading.unstable:
-            return reading
+        self._note(_of_the_moment(reading))
+        if self.unread is None:
+            self._succeed(reading)
+        for callback in self._told_of_reading:
+            callback()
+        return self.handover if self.unread is None else self.unread
+
+    def _note(self, unread: Unreadable | None) -> None:
+        """Say once that sysfs cannot be read for the moment, and why, and once that it can."""
+        before, self.unread = self.unread, unread
+        if unread is None and before is not None:
+            log.info("Sysfs can be read again")
+        elif unread is not None and unread != before:
+            log.warning("%s; what was read before stays, and it is tried again", unread)
+
+    def _succeed(self, reading: Snapshot | Unreadable) -> None:
         before, self.handover = self.handover, generation.succeed(self.handover, reading, now())
-        if self.handover is before:
-            return before
-        names = generation.changed(before.parts, self.handover.parts)
-        log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
-        self._tell(names)
-        return self.handover
+        if self.handover is not before:
+            names = generation.changed(before.parts, self.handover.parts)
+            log.info("Changed: %s", ", ".join(names) or "the way in which sysfs cannot be read")
+            self._tell(names)
 
     def look(self) -> bool:
         """Refresh where nobody waits for the outcome; whether that found something new."""
         before = self.handover
-        found = self.refresh()
-        if isinstance(found, Unreadable):
-            log.warning("%s; what was read before stays", found)
-            return False
-        return found is not before
+        self.refresh()
+        return self.handover is not before
 
     def _tell(self, names: tuple[str, ...]) -> None:
         _log_assessment(self.handover)
         for subscriber in self._subscribers:
             subscriber(self.handover, names)
+
+
+def _of_the_moment(reading: Snapshot | Unreadable) -> Unreadable | None:
+    """Why a reading says nothing of the tree, if it does not."""
+    return reading if isinstance(reading, Unreadable) and reading.transient else None
 
 
 def _log_assessment(current: Handover) -> None:

@@ -22,6 +22,8 @@ from . import cache, journal
 from .follower import Follower
 from .manager import Manager
 from .notify import Notifier, watchdog_interval
+from .retry import Retry
+from .timer import Timer
 from .watcher import MemoryWatcher
 
 log = logging.getLogger(__name__)
@@ -48,11 +50,13 @@ class Daemon:
         """Raises BusUnavailable without a bus or a free name, OSError without a boot id."""
         self._loop = GLib.MainLoop()
         self._status = 0
+        self._failed = False
         self._notifier = Notifier()
         bus = Bus()
         bus.on_lost(self._bus_lost)
         # Before the first reading, so that no change falls between the two.
         self._watcher = MemoryWatcher(lambda: self._follower.look())
+        self._retry = Retry(lambda: self._follower.look(), Timer())
         self._follower = Follower(root, boot_id(root))
         manager = Manager(self._follower.handover, self._follower.refresh)
         bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
@@ -65,8 +69,8 @@ class Daemon:
         self._follower.begin()
         # READY=1 tells systemd of this one.
         self._follower.subscribe(lambda *_: self._notifier.status(self._words()))
-        if self._follower.unsettled:
-            self._watcher.look_again()
+        self._follower.after_reading(self._follow_up)
+        self._follow_up()
 
     def serve(self) -> int:
         """Run until told to stop; the process' exit status."""
@@ -82,10 +86,22 @@ class Daemon:
         self._loop.run()
         self._notifier.stopping()
         self._watcher.stop()
+        self._retry.stop()
         return self._status
 
+    def _follow_up(self) -> None:
+        failed = self._follower.unread is not None
+        self._retry.heard(failed=failed)
+        if failed != self._failed:
+            self._failed = failed
+            self._notifier.status(self._words())
+
     def _words(self) -> str:
-        return self._follower.handover.assessment.reason
+        reason, unread = self._follower.handover.assessment.reason, self._follower.unread
+        # Where nothing was read before, the reason says it.
+        if unread is None or self._follower.handover.snapshot is None:
+            return reason
+        return f"{reason} This was read before; sysfs cannot be read for the moment ({unread})."
 
     def _watchdog(self) -> bool:
         self._notifier.watchdog()
@@ -98,7 +114,7 @@ class Daemon:
 
     def _reload(self) -> None:
         self._notifier.reloading()
-        if not self._follower.look():
+        if not self._follower.look() and self._follower.unread is None:
             log.info("Read everything again: nothing has changed")
         self._notifier.ready(self._words())
 

@@ -13,6 +13,8 @@ from typing import Any
 import pyudev
 from gi.repository import GLib
 
+from .timer import Timer
+
 QUIET_MSEC = 500
 """A burst is over when nothing came for so long."""
 
@@ -33,9 +35,9 @@ class MemoryWatcher:
     def __init__(self, settled: Callable[[], bool]) -> None:
         """`settled` looks at sysfs, and says whether it found a change."""
         self._settled = settled
-        self._quiet = _Timer()
-        self._latest = _Timer()
-        self._recheck = _Timer()
+        self._quiet = Timer()
+        self._latest = Timer()
+        self._recheck = Timer()
         self._monitor: Any = None
         self._source: int | None = None
         self._start()
@@ -110,29 +112,3 @@ def _enlarge_buffer(monitor: Any) -> None:
     except OSError as error:
         # It takes CAP_NET_ADMIN, which the service does not have: an overflow is survived.
         log.debug("The event buffer keeps its size: %s", error)
-
-
-class _Timer:
-    """One timeout of GLib's, started anew each time."""
-
-    def __init__(self) -> None:
-        self._source: int | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._source is not None
-
-    def start(self, msec: int, callback: Callable[[], None]) -> None:
-        self.stop()
-
-        def fire() -> bool:
-            self._source = None
-            callback()
-            return False
-
-        self._source = GLib.timeout_add(msec, fire)
-
-    def stop(self) -> None:
-        if self._source is not None:
-            GLib.source_remove(self._source)
-            self._source = None

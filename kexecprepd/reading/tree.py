@@ -24,6 +24,8 @@ _NUMBER = re.compile(r"0|[1-9][0-9]*")
 _TRANSIENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """Errors that tell of the moment, not of the file."""
 
+_TRY_AGAIN = "This may pass: try again, and look at what the system is short of if it does not."
+
 
 class ReadError(KexecprepdError):
     """Sysfs could not be read whole; `unreadable` says how."""
@@ -158,7 +160,12 @@ class Tree:
 def unreadable(
     code: str, path: Path, error: OSError, hint: str, problem: str | None = None
 ) -> ReadError:
-    """What `error` makes of a reading; its own words are the problem where none is named."""
+    """What `error` makes of a reading; its own words are the problem where none is named.
+
+    What is of the moment is no fault of the file's, whatever `code` and `hint` say of that.
+    """
+    if error.errno in _TRANSIENT:
+        code, hint = "sysfs-unreadable", _TRY_AGAIN
     return ReadError(
         Unreadable(
             code,

@@ -8,14 +8,16 @@ import pytest
 
 from kexecprepd.wire.names import MANAGER
 from tests.support.daemon import Daemon
+from tests.support.descriptors import left_with
 from tests.support.recordings import remove, set_region, write
 
-from .client import PROPERTIES, Client, Signal
+from .client import PROPERTIES, Client, Refused, Signal
 from .hotplug import GIB, MAP_CHANGED, plug
 
 pytestmark = pytest.mark.bus
 
 PROPERTIES_CHANGED = f"{PROPERTIES}.PropertiesChanged"
+FAILED = "org.kexecprepd1.Error.Failed"
 
 
 def test_a_plugged_range_is_told_by_one_signal_of_each_kind(
@@ -128,3 +130,26 @@ def test_sighup_without_a_change_is_silent_on_the_bus(daemon: Daemon, client: Cl
     daemon.notify.wait_for("READY=1")
     assert client.settle() == []
     assert "nothing has changed" in daemon.stderr
+
+
+def test_a_want_of_file_descriptors_takes_no_image_away_and_ends_by_itself(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    before, image = client.get_all(), client.call("GetSetupData")
+    plug(tree)
+    with left_with(1, daemon.pid):  # which GLib takes, for the call that asks who is calling
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.notify.wait_for("RELOADING=1")
+        status = daemon.notify.wait_for("READY=1")
+        assert client.get_all() == before
+        assert client.call("GetSetupData") == image
+        with pytest.raises(Refused, match="too many open files") as refused:
+            client.call("Refresh")
+        assert refused.value.name == FAILED
+    assert "This was read before; sysfs cannot be read for the moment" in status
+    assert "too many open files; what was read before stays" in daemon.stderr
+    assert "nothing has changed" not in daemon.stderr
+    # Nobody asks from here on.
+    ((generation, digest, changed),) = client.wait_for(MAP_CHANGED)
+    assert (generation, digest, changed) == (2, before["Sha256"], ["memmap"])
+    assert "read before" not in daemon.notify.wait_for("STATUS=EFI can be handed over")

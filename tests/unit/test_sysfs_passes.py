@@ -4,6 +4,7 @@
 Python tells of a file that is about to be opened: at one of them a test changes the tree.
 """
 
+import os
 import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence

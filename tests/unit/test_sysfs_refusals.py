@@ -225,6 +225,8 @@ def test_a_want_of_file_descriptors_is_of_the_moment(tree: Path, spare: int) -> 
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     assert (error.denied, error.transient, error.unstable) == (False, True, False)
+    assert error.code == "sysfs-unreadable"
+    assert "try again" in error.hint
 
 
 @pytest.mark.parametrize("path", [f"{EFI}/systab", f"{RUNTIME_MAP}/0/type", "proc/cmdline"])
