@@ -12,7 +12,7 @@ from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
 
 from .client import Client, wait_until
-from .test_changes import plug
+from .hotplug import plug
 
 pytestmark = pytest.mark.bus
 
