@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from ..abi.efi import PAGE_SIZE, U64
 from .intervals import Interval, outside, union
 
-_WORD = re.compile(r'(?:[^\s"]|"[^"]*(?:"|$))+')
+_WORD = re.compile(r'(?:[^\s"]+|"[^"]*(?:"|$))+')
 _NUMBER = re.compile(r"(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)([kmgtpe]?)", re.IGNORECASE)
 _UNITS = "kmgtpe"
 _EVERYTHING = Interval(0, U64)
