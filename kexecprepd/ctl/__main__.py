@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
-from .exits import CtlError, Exit
+from .exits import CtlError, Exit, prefix_of_errors
 
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
@@ -31,9 +31,10 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         return _run(options)
     except CtlError as error:
-        print(f"kexecprepctl: {error.sentence}", file=sys.stderr)
+        prefix = prefix_of_errors()
+        print(f"{prefix}kexecprepctl: {error.sentence}", file=sys.stderr)
         if error.hint:
-            print(f"  {error.hint}", file=sys.stderr)
+            print(f"{prefix}  {error.hint}", file=sys.stderr)
         return error.code
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it at exit.
@@ -68,7 +69,8 @@ def _asking() -> Commands:
 
 def _loading() -> Commands:
     # Later still: the others do without the loader.
-    from .load import exec_loaded, load, unload
+    from .load import load
+    from .start import exec_loaded, unload
 
     return {"load": load, "unload": unload, "exec": exec_loaded}
 
@@ -130,7 +132,16 @@ def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
 
 def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
-        "kernel", type=Path, metavar="KERNEL", help="a bzImage, or a unified kernel image"
+        "kernel",
+        type=Path,
+        metavar="KERNEL",
+        nargs="?",
+        help="a bzImage, or a unified kernel image",
+    )
+    load.add_argument(
+        "--again",
+        action="store_true",
+        help="in place of KERNEL: load what was loaded before, for the memory as it is now",
     )
     load.add_argument(
         "--initrd",

@@ -17,11 +17,13 @@ from ..reading.kernel import (
     system_of,
 )
 from ..reading.surroundings import read_surroundings
+from . import loaded
 from .client import Client
 from .commands import source_of
 from .exits import CtlError, Exit
+from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json
+from .output import coloured, plural, print_findings, print_json, printable
 
 if TYPE_CHECKING:
     from .prospect import Prospect
@@ -53,7 +55,8 @@ _SIGNED = (
 class Answer:
     """All that the answer is made of; `properties` are the daemon's, by their names.
 
-    `found` is None where the findings are not for this user, `prospect` where no kernel is named.
+    `found` is None where the findings are not for this user, `prospect` where no kernel is named,
+    `standing` where none is loaded.
     """
 
     properties: dict[str, Any]
@@ -61,6 +64,7 @@ class Answer:
     system: System
     surroundings: Surroundings
     prospect: "Prospect | None"
+    standing: Standing | None
 
     @property
     def state(self) -> State:
@@ -94,7 +98,8 @@ def check(options: Namespace) -> Exit:
     prospect = _prospect(options, system)
     around = read_surroundings(options.root, system)
     source = source_of(options)
-    answer = Answer(source.properties(), _findings(source), system, around, prospect)
+    standing = loaded.look(options.root, system)
+    answer = Answer(source.properties(), _findings(source), system, around, prospect, standing)
     if options.json != "off":
         print_json(_as_json(answer), options.json)
     else:
@@ -142,6 +147,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
         },
         "cautions": [asdict(caution) for caution in cautions(answer.surroundings)],
         "kernel": None if answer.prospect is None else answer.prospect.as_json(),
+        "loaded": loaded.as_json(answer.standing),
     }
 
 
@@ -168,8 +174,10 @@ def _print(answer: Answer) -> None:
     if answer.prospect is not None:
         print()
         print("\n".join(answer.prospect.lines()))
+    if answer.standing and answer.standing.stale:
+        print(f"\n{coloured('warning')}: {loaded.STALE}\n    {loaded.AGAIN}")
     print("\nThis system:")
-    for name, value in _lines(answer.system, answer.surroundings).items():
+    for name, value in _lines(answer).items():
         print(f"  {name:<22} {value}")
     around = cautions(answer.surroundings)
     if around:
@@ -177,20 +185,21 @@ def _print(answer: Answer) -> None:
         print_findings(around)
 
 
-def _lines(system: System, around: Surroundings) -> dict[str, str]:
-    told = system.has_kexec is not None or load_obstacle(system) is not None
-    kexec = _kexec_lines(system, around) if told else {}
-    return {**kexec, **_boot_lines(system, around)}
+def _lines(answer: Answer) -> dict[str, str]:
+    told = answer.system.has_kexec is not None or load_obstacle(answer.system) is not None
+    kexec = _kexec_lines(answer) if told else {}
+    return {**kexec, **_boot_lines(answer.system, answer.surroundings)}
 
 
-def _kexec_lines(system: System, around: Surroundings) -> dict[str, str]:
-    allowed = "allowed, unless IMA's policy refuses it" if around.ima_may_refuse else "allowed"
+def _kexec_lines(answer: Answer) -> dict[str, str]:
+    system, uncertain = answer.system, answer.surroundings.ima_may_refuse
+    allowed = "allowed, unless IMA's policy refuses it" if uncertain else "allowed"
     of_files = "signed kernels only" if signed_only(system) else "allowed"
     return {
         "kexec_load(2)": _words(load_obstacle(system), allowed),
         "kexec_file_load(2)": _words(file_load_obstacle(system), of_files),
         "Loads left": _limits(system),
-        "Kernel loaded": _yes(system.kernel_loaded),
+        "Kernel loaded": _kernel(system, answer.standing),
         "Crash kernel loaded": _yes(system.crash_kernel_loaded),
         "Lockdown": system.lockdown or "unknown",
     }
@@ -203,6 +212,12 @@ def _boot_lines(system: System, around: Surroundings) -> dict[str, str]:
         "ACPI root pointer": f"from {system.acpi_rsdp}" if system.acpi_rsdp else "unknown",
         "5-level paging": _paging(system.five_level_paging),
     }
+
+
+def _kernel(system: System, standing: Standing | None) -> str:
+    if standing is None:
+        return _yes(system.kernel_loaded)
+    return printable(loaded.as_text(standing))
 
 
 def _words(obstacle: Obstacle | None, otherwise: str) -> str:

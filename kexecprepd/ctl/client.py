@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from gi.repository import GLib
-
 from ..core.finding import Finding, Severity
 from ..core.snapshot import MemoryRange, RuntimeRegion
 from ..wire import errors
@@ -82,12 +80,10 @@ class Client:
         ranges = _ranges(reply.get_child_value(1).unpack())
         return _bytes(reply, 0), ranges, from_wire(reply.get_child_value(2).unpack())
 
-    def place(self, address: int, next_node: int) -> tuple[bytes, bytes, LoaderInfo]:
-        """The image linked for a physical address, with the `next_node` that follows it; the 32
-        bytes of boot_params.efi_info that go with it; and the image's `info`.
-        """
-        reply = self._call_raw("PlaceSetupData", GLib.Variant("(tt)", (address, next_node)))
-        return _bytes(reply, 0), _bytes(reply, 1), from_wire(reply.get_child_value(2).unpack())
+    def refresh(self) -> int:
+        """Have the daemon read everything again now; the generation that this brings."""
+        (generation,) = self._call("Refresh")
+        return int(generation)
 
     def runtime_map(self) -> list[RuntimeRegion]:
         """Every entry of the kernel's runtime map."""

@@ -12,19 +12,23 @@ from typing import Any
 
 from ..core.finding import Severity, State
 from ..core.image import sha256
+from ..reading.kernel import read_system
 from ..reading.tree import words_of
-from . import map_view
+from . import loaded, map_view
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json
+from .output import coloured, plural, print_findings, print_json, printable
+
+_HERE = Path("/")
 
 
 def status(options: Namespace) -> Exit:
     """The daemon's properties, in words."""
     properties = Client().properties()
+    standing = loaded.look(_HERE, read_system(_HERE))
     if options.json != "off":
-        print_json(properties, options.json)
+        print_json({**properties, "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
     since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
     digest = properties["Sha256"]
@@ -39,11 +43,14 @@ def status(options: Namespace) -> Exit:
         "Image": f"{regions}, sha256 {digest}" if digest else "none",
         "Findings": ", ".join(counts),
         "Generation": f"{properties['Generation']}, since {since:%a %Y-%m-%d %H:%M:%S %Z}",
+        "Loaded": printable(loaded.as_text(standing)) if standing else "no",
         "Boot ID": properties["BootID"],
         "Daemon": f"kexecprepd {properties['Version']}",
     }
     for name, value in lines.items():
         print(f"{name:>10}: {value}")
+    if standing and standing.stale:
+        print(f"\n{coloured('warning')}: {loaded.STALE}\n    {loaded.AGAIN}")
     return Exit.OK
 
 
@@ -82,7 +89,7 @@ def dump(options: Namespace) -> Exit:
     if options.file == "-" and sys.stdout.isatty():
         sentence = "The image is binary, and will not be written to a terminal."
         raise CtlError(Exit.USAGE, sentence, "Redirect standard output, or name a file.")
-    here = options.force or options.root != Path("/")
+    here = options.force or options.root != _HERE
     data, about = _packed_here(options.root, options.force) if here else _served()
     if options.file == "-":
         sys.stdout.buffer.write(data)
@@ -99,7 +106,7 @@ def dump(options: Namespace) -> Exit:
 
 def source_of(options: Namespace) -> Client | Offline:
     """The daemon, or the tree that --root names."""
-    return Client() if options.root == Path("/") else Offline(options.root)
+    return Client() if options.root == _HERE else Offline(options.root)
 
 
 def _served() -> tuple[bytes, dict[str, Any]]:

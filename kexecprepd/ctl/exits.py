@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """How kexecprepctl ends: its exit codes, and the error that carries one."""
 
+import os
+import sys
 from enum import IntEnum
 from typing import TYPE_CHECKING
 
@@ -36,3 +38,13 @@ class CtlError(KexecprepdError):
 def failed(why: "KexecprepdError | Unreadable") -> CtlError:
     """How the program ends for something that another floor could not do."""
     return CtlError(Exit.DENIED if why.denied else Exit.FAILED, why.sentence, why.hint)
+
+
+def prefix_of_errors() -> str:
+    """What has an error on standard error be one in the journal, where that is read by it.
+
+    Source: systemd.exec(5), $JOURNAL_STREAM and SyslogLevelPrefix=.
+    """
+    stream = os.fstat(sys.stderr.fileno())
+    to_journal = os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
+    return "<3>" if to_journal else ""

@@ -1,52 +1,43 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The commands that load a kernel for kexec, forget it, and start it: load, unload, exec."""
+"""The command that loads a kernel for kexec, or the same one again: load."""
 
 import os
-import re
 import signal
-import sys
+import time
 from argparse import Namespace
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 
-from ..core.surroundings import OF_FIRMWARE, cautions
-from ..loader import bzimage, files, kexec, preflight, uki
-from ..loader.bzimage import BzImage
+from ..core.errors import KexecprepdError
+from ..loader import kexec, preflight, request
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
-from ..reading import small
+from ..loader.request import Loaded, Request
+from ..reading.clock import boot_id, now
 from ..reading.iomem import IomemError
 from ..reading.kernel import read_system
-from ..reading.surroundings import read_surroundings
 from ..reading.tree import ReadError, words_of
+from .client import Client
 from .exits import CtlError, Exit, failed
 from .load_source import Source, of_daemon, of_tree
 from .load_view import Report, print_report
-from .output import print_json
+from .loaded import is_stale, remembered
+from .output import print_json, printable
+from .wanted import Wanted, read_wanted
 
-_TRIES = 5
-"""How often everything is asked anew because the map changed meanwhile."""
+_TRIES = 20
+"""How often it is loaded anew because the memory changed meanwhile."""
+
+_PAUSE = 0.5
+"""Seconds between two of them, for memory to settle."""
 
 _ROOT = Path("/")
-
-# A parameter as the kernel parts them (lib/cmdline.c): blanks within quotes belong to it.
-_PARAMETER = re.compile(r'(?:"[^"]*(?:"|$)|[^\s"])+')
-
-
-@dataclass(frozen=True, slots=True)
-class Wanted:
-    """What the user asks for: a kernel, and what it is to be started with."""
-
-    kernel: BzImage
-    unified: bool
-    initrd: bytes | None
-    cmdline: str
+_STILL_TRUE = "Nothing has changed: what is loaded is still true, and is left as it is."
 
 
 @contextmanager
-def _in_words() -> Iterator[None]:
+def in_words() -> Iterator[None]:
     """The one place where what keeps a kernel from being loaded becomes a CtlError."""
     try:
         yield
@@ -54,20 +45,185 @@ def _in_words() -> Iterator[None]:
         raise failed(error) from error
 
 
-@_in_words()
+@contextmanager
+def uninterrupted() -> Iterator[None]:
+    """Have no signal come between what is loaded and what is remembered of it."""
+    before = signal.pthread_sigmask(
+        signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    )
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@in_words()
 def load(options: Namespace) -> Exit:
     """Load a kernel; with --dry-run say what would be loaded where, and load nothing."""
+    _require_sense(options)
+    if options.again:
+        return _load_again(options)
+    wanted = read_wanted(options)
+    obstacle = preflight.check(options.root)
+    if options.dry_run:
+        source, plan = _plan(wanted, options)
+        print_report(_report(options, wanted, source, plan, obstacle=obstacle), options.json)
+        return Exit.OK
+    if obstacle is not None:
+        raise obstacle
+    with request.alone(_ROOT):
+        report = _load(wanted, options, replaces_stale=False)
+    print_report(report, options.json)
+    return Exit.OK
+
+
+def _require_sense(options: Namespace) -> None:
     if options.root != _ROOT and not options.dry_run:
         sentence = "A kernel is loaded on this system alone, not in the tree that --root names."
         raise CtlError(Exit.USAGE, sentence, "Add --dry-run, or leave --root out.")
-    wanted = read_wanted(options)
-    obstacle = preflight.check(options.root)
-    if obstacle is not None and not options.dry_run:
-        raise obstacle
-    source, plan = _plan(wanted, options)
-    if not options.dry_run:
-        kexec.load(plan)
-    report = Report(
+    others = (options.kernel, options.append, *options.initrd)
+    others_set = options.reuse_cmdline or options.dry_run or options.no_efi
+    if options.again and (others_set or any(each is not None for each in others)):
+        sentence = "--again loads what was loaded before, as it was."
+        raise CtlError(Exit.USAGE, sentence, "Leave out --again, or KERNEL and the other options.")
+    if not options.again and options.kernel is None:
+        sentence = "There is no kernel named to load."
+        raise CtlError(Exit.USAGE, sentence, "Name a KERNEL, or give --again.")
+
+
+def _load_again(options: Namespace) -> Exit:
+    """Make what is loaded true again, or unload it."""
+    with request.alone(_ROOT):
+        if not read_system(_ROOT).kernel_loaded:
+            request.forget(_ROOT)
+            _say(options, "No kernel is loaded: there is none to load again.")
+            return Exit.OK
+        before = remembered(_ROOT)
+        if before is None:
+            sentence = "What is loaded was not loaded by `kexecprepctl load` in this boot."
+            raise CtlError(Exit.FAILED, sentence, "Name a KERNEL to load.")
+        again = Namespace(**{**vars(options), **_as_options(before.request)})
+        try:
+            wanted = read_wanted(again)
+            if wanted.asked == before.request and _is_true(before):
+                _say(options, _STILL_TRUE)
+                return Exit.OK
+            obstacle = preflight.check(_ROOT)
+            if obstacle is not None:
+                raise obstacle
+        except KexecprepdError as error:
+            raise _given_up(error) from error
+        report = _load(wanted, again, replaces_stale=True)
+    print_report(report, options.json)
+    return Exit.OK
+
+
+def _as_options(asked: Request) -> dict[str, object]:
+    return {
+        "kernel": Path(asked.kernel.path),
+        "initrd": [Path(each.path) for each in asked.initrds],
+        "append": asked.append,
+        "reuse_cmdline": asked.reuse_cmdline,
+        "no_efi": not asked.efi,
+    }
+
+
+def _say(options: Namespace, sentence: str) -> None:
+    if options.json != "off":
+        print_json({"loaded": False, "notes": [sentence]}, options.json)
+    else:
+        print(printable(sentence))
+
+
+def _load(wanted: Wanted, options: Namespace, *, replaces_stale: bool) -> Report:
+    """Load until what it was loaded for is still so afterwards.
+
+    Where that fails, a kernel that is no longer true does not stay: one that was loaded here and,
+    with `replaces_stale`, the one before. Raises KexecprepdError.
+    """
+    must_go = replaces_stale
+    try:
+        for _ in range(_TRIES):
+            source, plan = _plan(wanted, options)
+            loaded = _loaded(source, wanted.asked)
+            with uninterrupted():
+                kexec.load(plan)
+                must_go = True
+                request.keep(_ROOT, loaded)
+            if _is_true(loaded):
+                return _report(options, wanted, source, plan, loaded=True)
+            time.sleep(_PAUSE)
+            if source.generation is not None:
+                Client().refresh()
+        sentence = f"The memory changed {_TRIES} times while the kernel was being loaded."
+        hint = "Memory is being plugged or unplugged: try again when that has settled."
+        raise CtlError(Exit.FAILED, sentence, hint)
+    except KexecprepdError as error:
+        if not must_go:
+            raise
+        raise _given_up(error) from error
+
+
+def _is_true(loaded: Loaded) -> bool:
+    """Whether it can be told, and is so, that what a load depends on is as it was."""
+    try:
+        return not is_stale(_ROOT, loaded)
+    except CtlError:
+        return False  # sysfs is changing at this moment, or says what it should not
+
+
+def _loaded(source: Source, asked: Request) -> Loaded:
+    try:
+        boot = boot_id(_ROOT)
+    except OSError as error:
+        sentence = f"Which boot this is cannot be told: {words_of(error)}."
+        raise LoadError(sentence, "Mount /proc.") from error
+    return Loaded(
+        boot_id=boot,
+        efi=source.image is not None,
+        handover_sha256=source.handover_sha256,
+        generation=source.generation,
+        loaded_at=now().realtime,
+        request=asked,
+    )
+
+
+def _given_up(error: KexecprepdError) -> CtlError:
+    """Unload what must not be started any more, and say so beside why it could not be helped."""
+    first = error if isinstance(error, CtlError) else failed(error)
+    try:
+        with uninterrupted():
+            kexec.unload()
+            request.forget(_ROOT)
+    except LoadError as second:
+        rest = f"The kernel that is loaded is stale, and cannot be unloaded: {second.sentence}"
+        return CtlError(first.code, f"{first.sentence} {rest}", "Do not start it: do not kexec.")
+    rest = "The kernel that was loaded is stale, and has been unloaded."
+    return CtlError(first.code, f"{first.sentence} {rest}", first.hint)
+
+
+def _plan(wanted: Wanted, options: Namespace) -> tuple[Source, Plan]:
+    """The plan, of one generation of the map throughout. Raises KexecprepdError."""
+    here = options.root == _ROOT and not options.no_efi
+    source = of_daemon() if here else of_tree(options.root, efi=not options.no_efi)
+    image = source.image
+    sketch = draft(
+        wanted.kernel, wanted.initrd, wanted.cmdline, source.machine, image.size if image else 0
+    )
+    handed = image.handed if image and sketch.image_address is not None else None
+    return source, finish(sketch, handed, os.urandom(SEED_SIZE))
+
+
+def _report(
+    options: Namespace,
+    wanted: Wanted,
+    source: Source,
+    plan: Plan,
+    *,
+    obstacle: LoadError | None = None,
+    loaded: bool = False,
+) -> Report:
+    return Report(
         file=str(options.kernel),
         unified=wanted.unified,
         kernel=wanted.kernel,
@@ -75,114 +231,5 @@ def load(options: Namespace) -> Exit:
         source=source,
         plan=plan,
         obstacle=obstacle,
-        loaded=not options.dry_run,
+        loaded=loaded,
     )
-    print_report(report, options.json)
-    return Exit.OK
-
-
-@_in_words()
-def unload(options: Namespace) -> Exit:
-    """Forget the kernel that is loaded, if there is one."""
-    _require_here(options)
-    loaded = read_system(_ROOT).kernel_loaded
-    if loaded:
-        obstacle = preflight.check(_ROOT)
-        if obstacle is not None:
-            raise obstacle
-        kexec.unload()
-    if options.json != "off":
-        print_json({"unloaded": bool(loaded)}, options.json)
-    else:
-        print("The kernel that was loaded is unloaded." if loaded else "No kernel was loaded.")
-    return Exit.OK
-
-
-def exec_loaded(options: Namespace) -> Exit:
-    """Have systemd shut down, and start the kernel that is loaded."""
-    _require_here(options)
-    system = read_system(_ROOT)
-    if not system.kernel_loaded:
-        hint = "Load one first: `kexecprepctl load KERNEL`."
-        raise CtlError(Exit.FAILED, "No kernel is loaded, so there is none to start.", hint)
-    for caution in cautions(read_surroundings(_ROOT, system), OF_FIRMWARE):
-        print(f"note: {caution.message} {caution.hint}", file=sys.stderr)
-    sys.stdout.flush()
-    # Python ignores it, and what is run in its place would go on ignoring it.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    try:
-        os.execvp("systemctl", ["systemctl", "kexec"])
-    except OSError as error:
-        sentence = f"systemctl cannot be run: {words_of(error)}."
-        hint = "`kexec -e` starts the kernel at once, without shutting anything down."
-        raise CtlError(Exit.FAILED, sentence, hint) from error
-
-
-def _require_here(options: Namespace) -> None:
-    if options.root != _ROOT:
-        sentence = f"{options.command} is about this system, not about the tree that --root names."
-        raise CtlError(Exit.USAGE, sentence, "Leave --root out.")
-
-
-def read_wanted(options: Namespace) -> Wanted:
-    """Read the files, and take apart what they hold. Raises LoadError."""
-    room = files.room()
-    data = files.read(options.kernel, "kernel", room)
-    room -= len(data)
-    initrds = []
-    for path in options.initrd:
-        initrds.append(files.read(path, "initrd", room))
-        room -= len(initrds[-1])
-    name, built_in = str(options.kernel), None
-    unified = uki.is_pe(data)
-    if unified:
-        parts = uki.unpack(data, name)
-        data, built_in = parts.linux, parts.cmdline
-        name = f"The .linux section of {name}"
-        if parts.initrd is not None:
-            initrds.insert(0, parts.initrd)
-    return Wanted(
-        kernel=bzimage.parse(data, name),
-        unified=unified,
-        initrd=files.join(initrds),
-        cmdline=_cmdline(options, built_in),
-    )
-
-
-def _cmdline(options: Namespace, built_in: str | None) -> str:
-    if options.append is not None:
-        appended: str = options.append
-        return appended
-    if not options.reuse_cmdline:
-        return built_in or ""
-    path = options.root / "proc/cmdline"
-    try:
-        text = small.contents(path).decode("utf-8", "surrogateescape")
-    except OSError as error:
-        sentence = f"{path} cannot be read: {words_of(error)}."
-        raise LoadError(sentence, "Give the command line with --append.") from error
-    return without_boot_image(text)
-
-
-def without_boot_image(cmdline: str) -> str:
-    """A command line without BOOT_IMAGE=, by which a boot loader tells what it has loaded."""
-    parameters = _PARAMETER.findall(cmdline.strip())
-    return " ".join(each for each in parameters if not each.startswith("BOOT_IMAGE="))
-
-
-def _plan(wanted: Wanted, options: Namespace) -> tuple[Source, Plan]:
-    """The plan, of one generation of the map throughout. Raises KexecprepdError."""
-    here = options.root == _ROOT and not options.no_efi
-    for _ in range(_TRIES):
-        source = of_daemon() if here else of_tree(options.root, efi=not options.no_efi)
-        size = source.image.size if source.image else 0
-        sketch = draft(wanted.kernel, wanted.initrd, wanted.cmdline, source.machine, size)
-        handed = None
-        if sketch.image_address is not None:
-            handed = source.place(sketch.image_address, sketch.next_node)
-            if handed is None:
-                continue
-        return source, finish(sketch, handed, os.urandom(SEED_SIZE))
-    sentence = f"The memory map changed {_TRIES} times while it was asked for."
-    hint = "Memory is being plugged or unplugged: try again when that has settled."
-    raise CtlError(Exit.FAILED, sentence, hint)

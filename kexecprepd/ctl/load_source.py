@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What a plan to load needs to know of this machine: from the daemon, or from a tree itself."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..abi.bootparam import SIZE
 from ..core.finding import State
-from ..core.image import acpi_rsdp
-from ..core.placement import ExcludedRange, PlacementError, excluded_ranges, place
+from ..core.image import acpi_rsdp, efi_info
+from ..core.placement import ExcludedRange, excluded_ranges
 from ..core.snapshot import MemoryRange
 from ..core.surroundings import IMA_MAY_REFUSE, cautions
 from ..loader.errors import LoadError
@@ -23,59 +23,52 @@ from .exits import CtlError, Exit
 from .offline import Offline
 
 _WITHOUT = "--no-efi loads without EFI."
+_HERE = Path("/")
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
     """The image that can be handed over; `state` is that of the map that it is of."""
 
-    size: int
+    handed: Handed
     sha256: str
     region_count: int
     state: State
 
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        return len(self.handed.image)
+
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One generation of what is known.
+    """All that a load takes, of one generation.
 
-    `image` is None where EFI is left out. `place` links it for a physical address and the next
-    node's; it returns None where that is of another generation: everything is to be asked anew.
+    `image` is None where EFI is left out. `handover_sha256` is the digest of what the load depends
+    on, `generation` the daemon's count, None where the daemon was not asked.
     """
 
     machine: Machine
     image: Image | None
     notes: tuple[str, ...]
-    place: Callable[[int, int], Handed | None]
+    handover_sha256: str
+    generation: int | None
 
 
 def of_daemon() -> Source:
     """Ask the daemon; where it has nothing to hand over, say so in a note and read the tree."""
     try:
-        client = Client()
-        data, info = client.image()
+        data, memory_map, info = Client().handover()
     except CtlError as error:
         if error.code is Exit.UNSUPPORTED:
-            return _without_efi(Offline(Path("/")), Path("/"), f"EFI is left out. {error.sentence}")
+            return _without_efi(Offline(_HERE), _HERE, f"EFI is left out. {error.sentence}")
         raise _with_way_out(error) from error
-
-    generation = info.generation
-
-    def placed(address: int, next_node: int) -> Handed | None:
-        try:
-            image, efi_info, later = client.place(address, next_node)
-        except CtlError as error:
-            # What was free before may be refused now, and then the map is another one.
-            if error.code is Exit.FAILED and client.properties()["Generation"] != generation:
-                return None
-            raise _with_way_out(error) from error
-        return Handed(image, efi_info) if later.generation == generation else None
-
     machine, notes = _machine(
-        Path("/"), client.memory_map(), info.excluded_ranges, info.acpi_rsdp, info.secure_boot
+        _HERE, memory_map, info.excluded_ranges, info.acpi_rsdp, info.secure_boot
     )
-    image = Image(len(data), info.sha256, info.region_count, info.state)
-    return Source(machine, image, notes, placed)
+    image = Image(Handed(data, info.efi_info), info.sha256, info.region_count, info.state)
+    return Source(machine, image, notes, info.handover_sha256, info.generation)
 
 
 def of_tree(root: Path, *, efi: bool) -> Source:
@@ -89,23 +82,20 @@ def of_tree(root: Path, *, efi: bool) -> Source:
     if assessment.image is None:
         hint = f"`kexecprepctl findings --root {root}` says where, and what to do. {_WITHOUT}"
         raise CtlError(Exit.INVALID, assessment.reason, hint)
-    data = assessment.image
-
-    def placed(address: int, next_node: int) -> Handed:
-        try:
-            return Handed(*place(data, snapshot, address, next_node))
-        except PlacementError as error:
-            raise LoadError(error.sentence, _WITHOUT) from error
-
     machine, notes = _machine_of(offline, root)
-    regions = len(snapshot.runtime_regions)
-    image = Image(len(data), assessment.sha256, regions, assessment.state)
-    return Source(machine, image, notes, placed)
+    image = Image(
+        handed=Handed(assessment.image, efi_info(snapshot)),
+        sha256=assessment.sha256,
+        region_count=len(snapshot.runtime_regions),
+        state=assessment.state,
+    )
+    return Source(machine, image, notes, offline.handover_sha256(efi=True), None)
 
 
 def _without_efi(offline: Offline, root: Path, note: str) -> Source:
     machine, notes = _machine_of(offline, root)
-    return Source(machine, None, (note, *notes), lambda *_: None)
+    digest = offline.handover_sha256(efi=False)
+    return Source(machine, None, (note, *notes), digest, None)
 
 
 def _with_way_out(error: CtlError) -> CtlError:
@@ -120,7 +110,7 @@ def _machine_of(offline: Offline, root: Path) -> tuple[Machine, tuple[str, ...]]
     params = snapshot.boot_params
     return _machine(
         root,
-        offline.memory_map(),
+        list(offline.present_memory_map),
         excluded_ranges(snapshot),
         acpi_rsdp(snapshot),
         params.secure_boot if params else 0,
@@ -138,7 +128,7 @@ def _machine(
     notes: tuple[str, ...] = ()
     resources = iomem.read(root)
     if resources is None:
-        if root == Path("/"):
+        if root == _HERE:
             raise LoadError("There is no /proc/iomem.", "Mount /proc.")
         notes = ("There is no proc/iomem in this tree: the memory map alone decides what is free.",)
     system = read_system(root)

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.finding import Finding, Severity
+from ..core.handover_digest import handover_sha256
 from ..core.image import ImageError, compose
+from ..core.presence import present_memory_map
 from ..core.snapshot import MemoryRange, RuntimeRegion, Snapshot
 from ..core.unreadable import Unreadable
 from ..core.verdict import Assessment, assess
@@ -22,6 +24,15 @@ class Offline:
             raise failed(reading)
         self.snapshot: Snapshot = reading
         self.assessment: Assessment = assess(reading)
+
+    def handover_sha256(self, *, efi: bool) -> str:
+        """The digest of all that a load from this tree depends on, with or without EFI."""
+        return handover_sha256((self.assessment.image if efi else None) or b"", self.snapshot)
+
+    @property
+    def present_memory_map(self) -> tuple[MemoryRange, ...]:
+        """The memory map without memory that is not there."""
+        return present_memory_map(self.snapshot)
 
     def properties(self) -> dict[str, Any]:
         """The properties that follow from the tree alone."""

@@ -10,8 +10,8 @@ from ..loader.errors import LoadError
 from ..loader.outlook import Loss, losses
 from ..reading.kernel import System
 from .exits import failed
-from .load import Wanted, read_wanted
 from .output import printable, unicode_wanted
+from .wanted import Wanted, read_wanted
 
 
 @dataclass(frozen=True, slots=True)

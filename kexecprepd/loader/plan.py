@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Plans a load: what goes where, and the bytes that go there. Asks nothing and touches nothing.
 
-It takes two steps, because the daemon links the image for the address that the first one finds.
+It takes two steps: a draft says where everything goes, and the plan has the bytes as well.
 The setup_data list begins with the image, which leads to the RNG seed, and that to the rest of
 the memory map where boot_params cannot hold all of it.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from ..abi.bootparam import EFI_INFO, SIGNATURE_64, SIZE, unpack_efi_info
+from ..abi.bootparam import EFI_INFO, SIGNATURE_64, SIZE, EfiInfo, unpack_efi_info
 from ..abi.efi import DESCRIPTOR_VERSION, PAGE_SIZE
 from ..abi.setup_data import (
     EFI_SETUP_DATA_SIZE,
@@ -18,6 +18,7 @@ from ..abi.setup_data import (
     SETUP_RNG_SEED,
     Header,
     pack_node,
+    relink,
     unpack_header,
 )
 from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET
@@ -72,7 +73,10 @@ class Machine:
 
 @dataclass(frozen=True, slots=True)
 class Handed:
-    """What PlaceSetupData gave for a draft's `image_address` and `next_node`."""
+    """The image as GetHandover gives it, linked to nothing, and the 32 bytes that tell of it.
+
+    The address of the descriptors in those is 0.
+    """
 
     image: bytes
     efi_info: bytes
@@ -181,15 +185,11 @@ def draft(
 def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
     """Put the bytes together; `seed` are 32 random ones, `handed` is None if EFI is left out.
 
-    Raises LoadError where what was handed is not what the draft has a place for.
+    Raises LoadError where what was handed is not whole, or not what the draft has a place for.
     """
     if len(seed) != SEED_SIZE or (handed is None) != (draft.image_address is None):
         raise ValueError("a plan takes 32 bytes of seed, and an image if there is a place for it")
-    if handed and draft.image_address and not _is_linked(draft, draft.image_address, handed):
-        raise LoadError(
-            "The EFI image is not linked for the place that was found for it.",
-            "Try again; if this persists, report it. --no-efi loads without EFI.",
-        )
+    image, efi_info = _linked(draft, handed) if handed else (b"", bytes(EFI_INFO.size))
     kernel, machine = draft.kernel, draft.machine
     addresses = {each.name: each.address for each in draft.placements}
     listed = e820.entries(machine.memory_map)
@@ -199,7 +199,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
         initrd_address=addresses.get(INITRD, 0),
         initrd_size=len(draft.initrd or b""),
         setup_data=draft.next_node if draft.image_address is None else draft.image_address,
-        efi_info=bytes(EFI_INFO.size) if handed is None else handed.efi_info,
+        efi_info=efi_info,
         acpi_rsdp=machine.acpi_rsdp,
         secure_boot=machine.secure_boot,
         e820=listed,
@@ -208,7 +208,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
     content = {
         KERNEL: kernel.protected_mode,
         INITRD: draft.initrd or b"",
-        IMAGE: handed.image if handed else b"",
+        IMAGE: image,
         BOOT_PARAMS: boot_params.compose(kernel, machine.boot_params, told),
         CMDLINE: draft.cmdline,
         STUB: stub(addresses[STUB], entry, addresses[BOOT_PARAMS]),
@@ -244,15 +244,28 @@ def _require_limits(placements: tuple[Placement, ...], usable: Usable) -> None:
     assert len(placements) <= SEGMENT_MAX
 
 
-def _is_linked(draft: Draft, image_address: int, handed: Handed) -> bool:
-    """Whether the image leads on to the draft's next node, and efi_info to the image."""
-    if len(handed.image) != draft.image_size or len(handed.efi_info) != EFI_INFO.size:
-        return False
-    told = unpack_efi_info(handed.efi_info)
+def _linked(draft: Draft, handed: Handed) -> tuple[bytes, bytes]:
+    """The image that leads on to the draft's next node, and the efi_info that leads to the image.
+
+    Half of either crashes the next kernel, so both are looked at first. Raises LoadError.
+    """
+    told = unpack_efi_info(handed.efi_info) if len(handed.efi_info) == EFI_INFO.size else None
+    if told is None or len(handed.image) != draft.image_size or not _fit(handed.image, told):
+        raise LoadError(
+            "The EFI image and what is told of it do not go together.",
+            "Try again; if this persists, report it. --no-efi loads without EFI.",
+        )
+    assert draft.image_address is not None
+    efi_info = replace(told, memmap=draft.image_address + DESCRIPTORS_OFFSET)
+    return relink(handed.image, draft.next_node), efi_info.pack()
+
+
+def _fit(image: bytes, told: EfiInfo) -> bool:
+    """Whether it is an image that leads nowhere yet, and efi_info tells of all of it."""
     return (
-        unpack_header(handed.image) == Header(draft.next_node, SETUP_EFI, EFI_SETUP_DATA_SIZE)
-        and (told.signature, told.memdesc_size) == (SIGNATURE_64, DESCRIPTOR_SIZE)
-        and told.memdesc_version == DESCRIPTOR_VERSION
-        and told.memmap == image_address + DESCRIPTORS_OFFSET
-        and told.memmap_size == draft.image_size - DESCRIPTORS_OFFSET
+        len(image) > DESCRIPTORS_OFFSET
+        and unpack_header(image) == Header(0, SETUP_EFI, EFI_SETUP_DATA_SIZE)
+        and told.signature == SIGNATURE_64
+        and (told.memdesc_size, told.memdesc_version) == (DESCRIPTOR_SIZE, DESCRIPTOR_VERSION)
+        and told.memmap_size == len(image) - DESCRIPTORS_OFFSET
     )

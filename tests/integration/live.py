@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """kexecprepctl on a machine that a recorded tree describes, with no way to load a kernel there.
 
-It runs in a mount namespace in which the tree is /sys and /proc, and without CAP_SYS_BOOT, though
+It runs in a mount namespace in which the tree is /sys, /proc and /run, without CAP_SYS_BOOT, though
 the tree says that it has it: whatever a test does, the kernel that it runs on refuses to load.
 """
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -26,6 +27,8 @@ _MOUNT = (
     "set -e; "
     'mount --make-private /sys; mount --bind "$0/sys" /sys; '
     'mount --make-private /proc; mount --bind "$0/proc" /proc; '
+    'mkdir -p "$0/run"; mountpoint -q /run && mount --make-private /run || mount --make-private /; '
+    'mount --bind "$0/run" /run; '
     'exec "$@"'
 )
 _WITHOUT_SYS_BOOT = ("setpriv", "--bounding-set=-sys_boot", "--inh-caps=-sys_boot")
@@ -92,3 +95,11 @@ def refusal(done: Done, code: int = 1) -> str:
     assert sentence.startswith("kexecprepctl: ")
     assert hint.startswith("  ")
     return done.stderr
+
+
+def with_systemctl(folder: Path) -> str:
+    """A PATH on which systemctl says what it is called with, and does nothing."""
+    systemctl = folder / "systemctl"
+    systemctl.write_text('#!/bin/sh\necho "systemctl $*"\n')
+    systemctl.chmod(0o755)
+    return f"{folder}:{os.environ['PATH']}"

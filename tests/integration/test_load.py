@@ -17,7 +17,18 @@ from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, remove, set_region, write
 
 from .client import Client
-from .live import CRASH, RESERVED, Done, as_json, iomem, make_live, memory_map, refusal, run_ctl
+from .live import (
+    CRASH,
+    RESERVED,
+    Done,
+    as_json,
+    iomem,
+    make_live,
+    memory_map,
+    refusal,
+    run_ctl,
+    with_systemctl,
+)
 from .relay import on_the_way
 from .unprivileged import SETPRIV
 
@@ -152,55 +163,22 @@ def test_without_a_daemon_only_a_load_without_efi_is_planned(ctl: Ctl, kernel: P
     assert "avoided: EFI runtime: BootServicesData" in done.stdout
 
 
-def plug(tree: Path, where: int) -> None:
-    """Memory elsewhere is plugged in: only the generation differs."""
-    number = len(list((tree / "sys/firmware/memmap").iterdir()))
-    add_range(tree, (number + 8) << 30, ((number + 9) << 30) - 1, "System RAM")
-
-
-def take(tree: Path, where: int) -> None:
-    """The page that was chosen for the image becomes reserved: it is refused."""
-    add_range(tree, where, where + 0xFFF, "Reserved")
-
-
-@pytest.mark.parametrize("change", [plug, take])
-def test_a_map_that_changes_meanwhile_is_asked_for_anew(
-    daemon: Daemon,
-    ctl: Ctl,
-    bus: PrivateBus,
-    client: Client,
-    machine: Path,
-    kernel: Path,
-    change: Callable[[Path, int], object],
-    top: Path,
-) -> None:
-    command = ("load", "--dry-run", "--json=short", kernel)
-    before = image_of(as_json(ctl(*command)))["start"]
-    generations: list[int] = []
-
-    def change_once() -> None:
-        if not generations:
-            change(machine, before)
-        generations.append(client.call("Refresh"))
-
-    with on_the_way(bus, top / "relay", "PlaceSetupData", change_once) as environment:
-        after = image_of(as_json(ctl(*command, **environment)))
-
-    assert generations == [2, 2]
-    assert (after["start"] == before) is (change is plug)
-
-
-def test_a_map_that_never_stays_is_given_up(
+def test_one_call_brings_all_that_a_load_takes(
     daemon: Daemon, ctl: Ctl, bus: PrivateBus, client: Client, machine: Path, kernel: Path
 ) -> None:
-    def change() -> None:
-        plug(machine, 0)
-        client.call("Refresh")
+    command = ("load", "--dry-run", "--json=short", kernel)
+    taken = image_of(as_json(ctl(*command)))["start"]
+    asked: list[int] = []
 
-    with on_the_way(bus, kernel.parent / "relay", "PlaceSetupData", change) as environment:
-        done = ctl("load", kernel, **environment)
+    def take_the_place() -> None:
+        add_range(machine, taken, taken + 0xFFF, "Reserved")
+        asked.append(client.call("Refresh"))
 
-    assert "changed 5 times" in refusal(done)
+    with on_the_way(bus, kernel.parent / "relay", "GetHandover", take_the_place) as environment:
+        shown = as_json(ctl(*command, **environment))
+
+    assert asked == [2]
+    assert image_of(shown)["start"] != taken
 
 
 def image_of(shown: dict[str, Any]) -> dict[str, Any]:
@@ -256,6 +234,12 @@ def test_a_user_is_told_to_be_root(daemon: Daemon, bus: PrivateBus, kernel: Path
         ["load", "vmlinuz", "--append=a", "--reuse-cmdline"],
         ["load", "vmlinuz", "--initrd"],
         ["load", "vmlinuz", "--root=/tmp"],
+        ["load", "vmlinuz", "--again"],
+        ["load", "--again", "--append=a"],
+        ["load", "--again", "--initrd=a"],
+        ["load", "--again", "--dry-run"],
+        ["load", "--again", "--no-efi"],
+        ["load", "--again", "--root=/tmp"],
         ["unload", "vmlinuz"],
         ["unload", "--root=/tmp"],
         ["exec", "--root=/tmp"],
@@ -388,10 +372,7 @@ def test_unload_asks_the_kernel_only_where_there_is_something_to_unload(
 
 
 def test_exec_starts_only_what_is_loaded(ctl: Ctl, machine: Path, top: Path) -> None:
-    systemctl = top / "systemctl"
-    systemctl.write_text('#!/bin/sh\necho "systemctl $*"\n')
-    systemctl.chmod(0o755)
-    path = f"{top}:{os.environ['PATH']}"
+    path = with_systemctl(top)
     assert "No kernel is loaded" in refusal(ctl("exec", PATH=path))
 
     write(machine, "sys/kernel/kexec_loaded", "1\n")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from kexecprepd.ctl.load import Wanted, read_wanted, without_boot_image
+from kexecprepd.ctl.wanted import Wanted, read_wanted, without_boot_image
 from tests.support.kernels import bzimage, uki
 from tests.support.recordings import write
 
@@ -18,7 +18,7 @@ def wanted(top: Path, kernel: bytes, *initrds: bytes, **options: Any) -> Wanted:
     paths = [top / f"initrd.{number}" for number in range(len(initrds))]
     for path, content in zip(paths, initrds, strict=True):
         path.write_bytes(content)
-    given = {"append": None, "reuse_cmdline": False, "root": top, **options}
+    given = {"append": None, "reuse_cmdline": False, "no_efi": False, "root": top, **options}
     return read_wanted(Namespace(kernel=top / "kernel", initrd=paths, **given))
 
 

@@ -119,12 +119,10 @@ def report(tmp_path: Path) -> Report:
 
 def planned(source: Source, cmdline: str = "root=/dev/sda1") -> Report:
     wanted = kernel()
-    size = source.image.size if source.image else 0
+    image = source.image
+    size = image.size if image else 0
     sketch = draft(wanted, b"initrd", cmdline, source.machine, size)
-    handed = None
-    if sketch.image_address is not None:
-        handed = source.place(sketch.image_address, sketch.next_node)
-    plan = finish(sketch, handed, bytes(32))
+    plan = finish(sketch, image.handed if image else None, bytes(32))
     return Report(
         file="/boot/vmlinuz",
         unified=False,

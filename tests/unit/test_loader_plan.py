@@ -6,13 +6,13 @@ from dataclasses import replace
 
 import pytest
 
-from kexecprepd.core.image import compose
+from kexecprepd.core.image import compose, efi_info
 from kexecprepd.core.placement import excluded_ranges, place
 from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.loader.bzimage import BzImage
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
-from kexecprepd.loader.plan import Draft, Handed, Machine, Plan, draft, finish
+from kexecprepd.loader.plan import Handed, Machine, Plan, draft, finish
 from tests.support.kernels import MIB, free, kernel, memory_map
 from tests.support.recordings import (
     BGRT,
@@ -63,13 +63,11 @@ def planned(
     """The plan with the image that the daemon would give, or none where there is no snapshot."""
     image = compose(snapshot).pack() if snapshot else b""
     drafted = draft(new or kernel(), initrd, cmdline, machine, len(image))
-    return finish(drafted, handed(drafted, image, snapshot), SEED)
+    return finish(drafted, handed(snapshot) if drafted.image_address else None, SEED)
 
 
-def handed(drafted: Draft, image: bytes, snapshot: Snapshot | None) -> Handed | None:
-    if drafted.image_address is None or snapshot is None:
-        return None
-    return Handed(*place(image, snapshot, drafted.image_address, drafted.next_node))
+def handed(snapshot: Snapshot | None) -> Handed | None:
+    return Handed(compose(snapshot).pack(), efi_info(snapshot)) if snapshot else None
 
 
 def read(plan: Plan, address: int, size: int) -> bytes:
@@ -315,14 +313,13 @@ def wrong(part: str, image: bytes, efi_info: bytes) -> Handed:
     """An answer of the daemon with one thing in it that is not right."""
     changes = {
         "another length": (image + bytes(40), efi_info),
-        "another next": (b"\x08" + image[1:], efi_info),
+        "a link": (b"\x08" + image[1:], efi_info),
         "another node": (image[:8] + b"\x09" + image[9:], efi_info),
         "no EFI": (image, bytes(32)),
         "half an efi_info": (image, efi_info[:31]),
-        "another address": (image, efi_info[:17] + b"\xaa" + efi_info[18:]),
-        "another half": (image, efi_info[:28] + b"\1" + efi_info[29:]),
         "another size": (image, efi_info[:20] + b"\x28" + efi_info[21:]),
         "another stride": (image, efi_info[:8] + b"\x30" + efi_info[9:]),
+        "another version": (image, efi_info[:12] + b"\2" + efi_info[13:]),
     }
     return Handed(*changes[part])
 
@@ -331,26 +328,30 @@ def wrong(part: str, image: bytes, efi_info: bytes) -> Handed:
     "part",
     [
         "another length",
-        "another next",
+        "a link",
         "another node",
         "no EFI",
         "half an efi_info",
-        "another address",
-        "another half",
         "another size",
         "another stride",
+        "another version",
     ],
 )
-def test_an_image_for_another_place_is_refused(
-    machine: Machine, snapshot: Snapshot, part: str
-) -> None:
-    image = compose(snapshot).pack()
-    drafted = draft(kernel(), INITRD, CMDLINE, machine, len(image))
-    right = handed(drafted, image, snapshot)
+def test_half_an_image_is_refused(machine: Machine, snapshot: Snapshot, part: str) -> None:
+    right = handed(snapshot)
     assert right is not None
+    drafted = draft(kernel(), INITRD, CMDLINE, machine, len(right.image))
 
-    with pytest.raises(LoadError, match="not linked for the place"):
+    with pytest.raises(LoadError, match="do not go together"):
         finish(drafted, wrong(part, right.image, right.efi_info), SEED)
+
+
+def test_the_image_is_linked_as_the_daemon_would(machine: Machine, snapshot: Snapshot) -> None:
+    plan = planned(machine, snapshot)
+
+    (image, _, _), (seed, _, _) = nodes_of(plan)
+    told = params_of(plan)[0x1C0:0x1E0]
+    assert (read(plan, image, 352), told) == place(compose(snapshot).pack(), snapshot, image, seed)
 
 
 def test_what_is_avoided_is_told(machine: Machine, snapshot: Snapshot) -> None:

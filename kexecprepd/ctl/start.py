@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The commands for a kernel that is loaded: forget it, or start it: unload, exec."""
+
+import os
+import signal
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from ..core.surroundings import OF_FIRMWARE, cautions
+from ..loader import kexec, preflight, request
+from ..reading.kernel import System, read_system
+from ..reading.surroundings import read_surroundings
+from ..reading.tree import words_of
+from .exits import CtlError, Exit
+from .load import in_words, uninterrupted
+from .loaded import AGAIN, STALE, is_stale, remembered
+from .output import print_json
+
+_ROOT = Path("/")
+
+
+@in_words()
+def unload(options: Namespace) -> Exit:
+    """Forget the kernel that is loaded, if there is one, and what was asked for."""
+    _require_here(options)
+    loaded = bool(read_system(_ROOT).kernel_loaded)
+    obstacle = preflight.check(_ROOT) if loaded else None
+    if obstacle is not None:
+        raise obstacle
+    if loaded or request.path_of(_ROOT).parent.exists():
+        with request.alone(_ROOT), uninterrupted():
+            if loaded:
+                kexec.unload()
+            request.forget(_ROOT)
+    if options.json != "off":
+        print_json({"unloaded": loaded}, options.json)
+    else:
+        print("The kernel that was loaded is unloaded." if loaded else "No kernel was loaded.")
+    return Exit.OK
+
+
+@in_words()
+def exec_loaded(options: Namespace) -> Exit:
+    """Have systemd shut down, and start the kernel that is loaded, unless that is stale."""
+    _require_here(options)
+    # A load that is under way, also one that systemd has begun for a change, is waited for.
+    with request.alone(_ROOT):
+        system = read_system(_ROOT)
+        _require_true(system)
+    for caution in cautions(read_surroundings(_ROOT, system), OF_FIRMWARE):
+        print(f"note: {caution.message} {caution.hint}", file=sys.stderr)
+    sys.stdout.flush()
+    # Python ignores it, and what is run in its place would go on ignoring it.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    try:
+        os.execvp("systemctl", ["systemctl", "kexec"])
+    except OSError as error:
+        sentence = f"systemctl cannot be run: {words_of(error)}."
+        hint = "`kexec -e` starts the kernel at once, without shutting anything down."
+        raise CtlError(Exit.FAILED, sentence, hint) from error
+
+
+def _require_true(system: System) -> None:
+    if not system.kernel_loaded:
+        request.forget(_ROOT)
+        hint = "Load one first: `kexecprepctl load KERNEL`."
+        raise CtlError(Exit.FAILED, "No kernel is loaded, so there is none to start.", hint)
+    loaded = remembered(_ROOT)
+    if loaded is not None and is_stale(_ROOT, loaded):
+        raise CtlError(Exit.FAILED, STALE, AGAIN)
+
+
+def _require_here(options: Namespace) -> None:
+    if options.root != _ROOT:
+        sentence = f"{options.command} is about this system, not about the tree that --root names."
+        raise CtlError(Exit.USAGE, sentence, "Leave --root out.")

@@ -1,0 +1,153 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""What is remembered of a load: whole, for root alone, and nothing else is taken for it."""
+
+import json
+import os
+import stat
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from kexecprepd.loader import request
+from kexecprepd.loader.errors import LoadError
+from kexecprepd.loader.request import File, Loaded, Request
+
+LOADED = Loaded(
+    boot_id="0f6ab6d0-5b1d-4c5e-9a3e-7f2c1d8e4b90",
+    efi=True,
+    handover_sha256="ab" * 32,
+    generation=3,
+    loaded_at=1_700_000_000_000_000,
+    request=Request(
+        kernel=File("/boot/vmlinuz", "cd" * 32),
+        initrds=(File("/boot/initrd\udcff ä", "ef" * 32), File("/boot/more", "01" * 32)),
+        append="root=/dev/sda1 name=ä",
+        reuse_cmdline=False,
+        efi=True,
+    ),
+)
+
+
+@pytest.fixture
+def root(tmp_path: Path) -> Path:
+    (tmp_path / "run").mkdir()
+    return tmp_path
+
+
+def kept(root: Path, loaded: Loaded) -> Path:
+    with request.alone(root):
+        request.keep(root, loaded)
+    return request.path_of(root)
+
+
+@pytest.mark.parametrize(
+    "loaded",
+    [
+        LOADED,
+        replace(LOADED, generation=None, efi=False),
+        replace(LOADED, request=replace(LOADED.request, append=None, initrds=())),
+    ],
+    ids=["all of it", "without a daemon", "a kernel alone"],
+)
+def test_what_is_kept_comes_back(root: Path, loaded: Loaded) -> None:
+    kept(root, loaded)
+
+    assert request.read(root) == loaded
+
+
+def test_it_is_for_root_alone(root: Path) -> None:
+    path = kept(root, LOADED)
+
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+
+
+def test_the_names_are_those_of_the_manual(root: Path) -> None:
+    content = json.loads(kept(root, LOADED).read_text())
+
+    assert content["format"] == 1
+    assert set(content) == {
+        "format",
+        "boot-id",
+        "efi",
+        "handover-sha256",
+        "generation",
+        "loaded-at",
+        "request",
+    }
+    asked = content["request"]
+    assert set(asked) == {"kernel", "initrds", "append", "reuse-cmdline", "efi", "syscall"}
+
+
+def test_nothing_else_stays_beside_it(root: Path) -> None:
+    path = kept(root, LOADED)
+    kept(root, LOADED)
+
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    request.forget(root)
+    request.forget(root)
+    assert request.read(root) is None
+
+
+def test_nothing_is_remembered_at_first(root: Path) -> None:
+    assert request.read(root) is None
+
+
+def damaged(content: dict[str, Any], *way: str, value: Any) -> str:
+    at = content
+    for name in way[:-1]:
+        at = at[name]
+    at[way[-1]] = value
+    return json.dumps(content)
+
+
+@pytest.mark.parametrize(
+    ("way", "value"),
+    [
+        (("format",), 2),
+        (("format",), True),
+        (("boot-id",), None),
+        (("handover-sha256",), 7),
+        (("generation",), "3"),
+        (("request",), []),
+        (("request", "kernel"), "/boot/vmlinuz"),
+        (("request", "kernel", "path"), None),
+        (("request", "initrds"), {}),
+        (("request", "efi"), 1),
+    ],
+)
+def test_what_is_not_of_its_form_is_refused(root: Path, way: tuple[str, ...], value: Any) -> None:
+    path = kept(root, LOADED)
+    path.write_text(damaged(json.loads(path.read_text()), *way, value=value))
+
+    with pytest.raises(LoadError, match="is damaged"):
+        request.read(root)
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff", b"[" * 100_000])
+def test_what_is_no_record_is_refused(root: Path, content: bytes) -> None:
+    kept(root, LOADED).write_bytes(content)
+
+    with pytest.raises(LoadError, match="is damaged") as raised:
+        request.read(root)
+    assert "Load again" in raised.value.hint
+
+
+def test_a_link_in_the_place_of_its_directory_is_not_followed(root: Path) -> None:
+    (root / "elsewhere").mkdir()
+    (root / "run/kexecprepctl").symlink_to(root / "elsewhere")
+
+    with pytest.raises(LoadError, match="cannot be used"), request.alone(root):
+        pass
+    assert list((root / "elsewhere").iterdir()) == []
+
+
+def test_a_relative_path_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    asked = File.of(Path("vmlinuz"), b"")
+
+    assert asked.path == os.fspath(tmp_path / "vmlinuz")
+    assert asked.sha256.startswith("e3b0c442")
