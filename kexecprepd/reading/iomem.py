@@ -15,7 +15,7 @@ from pathlib import Path
 
 from ..core.errors import KexecprepdError
 from ..core.intervals import Interval
-from . import small
+from . import proc, small
 from .tree import words_of
 
 _PASSES = 10
@@ -48,7 +48,7 @@ def read(root: Path) -> tuple[Resource, ...] | None:
 
     None where there is no such file, as in a recording of /sys alone. Raises IomemError.
     """
-    path = root / "proc/iomem"
+    path = proc.path(root, "iomem")
     previous: bytes | None = None
     # The kernel gives it in pieces, and leaves a line out where one before it goes meanwhile.
     for _ in range(_PASSES):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Reads a file of /proc, also where the unit's sandbox shows nothing but processes there."""
+"""Reads a file of /proc, also where a unit's sandbox does not show it."""
 
 import os
 from pathlib import Path
@@ -10,13 +10,17 @@ from . import small
 def text(root: Path, name: str) -> str:
     """A file of `root`/proc, without the white space around it.
 
-    ProcSubset=pid hides it from the service, so systemd hands it over as a credential, named
-    after the file: systemd.exec(5), LoadCredential=. Raises OSError if it cannot be read.
+    A sandbox hides it, or what it tells, so systemd hands it over as a credential, named after the
+    file: systemd.exec(5), LoadCredential=. Raises OSError if it cannot be read.
     """
-    return small.text(_path(root, name)).strip()
+    return small.text(path(root, name)).strip()
 
 
-def _path(root: Path, name: str) -> Path:
+def path(root: Path, name: str) -> Path:
+    """Where to read a file of `root`/proc: in its place, or where the unit has it as a credential.
+
+    A credential is as the file was when the unit was started.
+    """
     directory = os.environ.get("CREDENTIALS_DIRECTORY")
     if directory and root == Path("/"):
         credential = Path(directory, f"kexecprepd.{Path(name).name}")

@@ -109,6 +109,13 @@ def test_an_upgrade_restarts_the_service_and_does_not_stop_it_before(deb: Path) 
     assert re.search(r'"\$1" = remove \].*\n\s*deb-systemd-invoke stop', control(deb, "prerm"))
 
 
+def test_the_watch_is_enabled_and_started_and_what_it_starts_is_not(deb: Path) -> None:
+    postinst = control(deb, "postinst")
+    assert "deb-systemd-helper enable 'kexecprepd-reload.path'" in postinst
+    assert "deb-systemd-invoke $_dh_action 'kexecprepd-reload.path'" in postinst
+    assert "kexecprepd-reload.service" not in postinst + control(deb, "prerm")
+
+
 def test_purge_takes_the_cache_and_the_user(deb: Path) -> None:
     postrm = control(deb, "postrm")
     assert "/run/kexecprepd" in postrm

@@ -85,3 +85,19 @@ def test_what_cannot_be_read_is_named(tmp_path: Path) -> None:
         read(tmp_path)
 
     assert str(raised.value) == f"{tmp_path}/proc/iomem cannot be read: is a directory."
+
+
+def test_a_unit_s_credential_stands_for_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "kexecprepd.iomem").write_text("00001000-0009ffff : System RAM\n")
+
+    assert read(Path("/")) == (Resource(0x1000, 0x9_FFFF, "System RAM", 0),)
+
+
+def test_a_unit_s_credential_does_not_stand_for_a_tree_s(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    (tmp_path / "kexecprepd.iomem").write_text("00001000-0009ffff : System RAM\n")
+
+    assert read(tmp_path) is None
