@@ -167,10 +167,7 @@ class Snapshot:
     @property
     def e820_at_boot(self) -> tuple[E820Entry, ...]:
         """The memory map that this kernel was booted with; empty where it does not show it."""
-        if self.boot_params is None or not self.boot_params.e820:
-            return ()
-        extensions = (node.content for node in self.setup_data if isinstance(node.content, tuple))
-        return (*self.boot_params.e820, *(entry for each in extensions for entry in each))
+        return e820_at_boot(self.boot_params, self.setup_data)
 
     @property
     def handed_efi(self) -> tuple[EfiSetupData | None, ...]:
@@ -182,6 +179,16 @@ class Snapshot:
             for node in self.setup_data
             if node.type == SETUP_EFI
         )
+
+
+def e820_at_boot(
+    params: BootParams | None, setup_data: Iterable[SetupData]
+) -> tuple[E820Entry, ...]:
+    """What boot_params and the list after it have of the memory map; empty where they have none."""
+    if params is None or not params.e820:
+        return ()
+    extensions = (node.content for node in setup_data if isinstance(node.content, tuple))
+    return (*params.e820, *(entry for each in extensions for entry in each))
 
 
 def _rejoined(regions: Iterable[RuntimeRegion]) -> list[RuntimeRegion]:

@@ -9,7 +9,7 @@ from ..abi.bootparam import SIZE
 from ..core.finding import State
 from ..core.image import acpi_rsdp, efi_info
 from ..core.placement import ExcludedRange, excluded_ranges
-from ..core.snapshot import MemoryRange
+from ..core.snapshot import MemoryRange, e820_at_boot
 from ..core.surroundings import IMA_MAY_REFUSE, cautions
 from ..loader.errors import LoadError
 from ..loader.memory import usable
@@ -17,6 +17,7 @@ from ..loader.plan import Handed, Machine
 from ..reading import iomem
 from ..reading.kernel import read_system
 from ..reading.surroundings import read_surroundings
+from ..reading.sysfs import read_boot_params, read_setup_data
 from ..reading.tree import Tree
 from .client import Client
 from .exits import CtlError, Exit
@@ -124,7 +125,7 @@ def _machine(
     acpi_rsdp: int,
     secure_boot: int,
 ) -> tuple[Machine, tuple[str, ...]]:
-    """The machine, and what there is to note of how it is known."""
+    """The machine, and what there is to note of how it is known. Raises ReadError."""
     notes: tuple[str, ...] = ()
     resources = iomem.read(root)
     if resources is None:
@@ -135,18 +136,15 @@ def _machine(
     # Not what the system call itself is about to tell.
     said = cautions(read_surroundings(root, system))
     notes += tuple(f"{c.message} {c.hint}" for c in said if c.code != IMA_MAY_REFUSE)
+    with Tree.open(root / "sys") as tree:
+        boot_params = tree.bytes("kernel/boot_params/data", SIZE)
+        at_boot = e820_at_boot(read_boot_params(tree), read_setup_data(tree))
     machine = Machine(
         memory_map=tuple(memory_map),
-        usable=usable(memory_map, resources, excluded),
-        boot_params=_boot_params(root),
+        usable=usable(memory_map, resources, excluded, at_boot),
+        boot_params=boot_params,
         acpi_rsdp=acpi_rsdp,
         secure_boot=secure_boot,
         five_level_paging=bool(system.five_level_paging),
     )
     return machine, notes
-
-
-def _boot_params(root: Path) -> bytes:
-    """struct boot_params as the running kernel was handed it. Raises ReadError."""
-    with Tree.open(root / "sys") as tree:
-        return tree.bytes("kernel/boot_params/data", SIZE)

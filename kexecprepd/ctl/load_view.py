@@ -90,7 +90,7 @@ def as_text(report: Report, *, unicode: bool) -> str:
     """The placement as a table, a picture of memory, and the notes."""
     machine = report.source.machine
     ram = sum(each.end - each.start + 1 for each in machine.memory_map if each.is_ram)
-    shown = condensed(stretches(machine.memory_map, machine.usable, report.plan.segments))
+    shown = condensed(stretches(machine.memory_map, report.plan.usable, report.plan.segments))
     parts = [
         f"{report.title} would be loaded like this:",
         as_table(report.plan),
@@ -146,7 +146,9 @@ def as_json(report: Report) -> dict[str, Any]:
             }
             for segment in report.plan.segments
         ],
-        "avoided": [{"start": a.start, "end": a.end, "why": a.why} for a in report.plan.avoided],
+        "avoided": [
+            {"start": a.start, "end": a.end, "why": a.why} for a in report.plan.usable.avoided
+        ],
         "obstacle": None if report.obstacle is None else report.obstacle.sentence,
         "notes": list(report.notes),
     }

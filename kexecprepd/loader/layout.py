@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Finds a place in memory for each thing that the next kernel is started with."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from ..abi.efi import PAGE_SIZE
@@ -9,7 +9,6 @@ from ..core.intervals import Interval, covers, outside, touching
 from .errors import LoadError
 from .memory import Usable
 
-_FOUR_GIB = 1 << 32
 _SMALLER = "Free memory, or load something smaller: see --dry-run for what is avoided and why."
 
 
@@ -17,9 +16,9 @@ _SMALLER = "Free memory, or load something smaller: see --dry-run for what is av
 class Request:
     """Something to place, in bytes; `alignment` is a power of two, and a page at the least.
 
-    `fixed` is the only address that will do. With a `minimum` the lowest place at or above it is
-    taken: a kernel's `pref_address` itself where that is free. Without either it is the highest
-    place below 4 GiB, or above where there is none.
+    `fixed` is the only address that will do. With a `minimum` nothing below it will: a kernel's
+    `pref_address` itself where that is free. What has neither goes to the lowest place above those
+    that have, or below where there is none.
     """
 
     name: str
@@ -41,7 +40,9 @@ class Placement:
 def lay_out(requests: Iterable[Request], usable: Usable) -> tuple[Placement, ...]:
     """A place for each request, in whole free pages that no other one has; in their order.
 
-    Those with the least choice come first: fixed ones, those with a minimum, then the largest.
+    Each gets the lowest that there is, from the kernel up: firmware and what started this kernel
+    keep small tables of theirs at the top of memory, also where no map tells of them. Those with
+    the least choice come first: fixed ones, those with a minimum, then the largest.
     Raises LoadError where something does not fit.
     """
     wanted = tuple(requests)
@@ -49,28 +50,32 @@ def lay_out(requests: Iterable[Request], usable: Usable) -> tuple[Placement, ...
         range(len(wanted)),
         key=lambda at: (wanted[at].fixed is None, wanted[at].minimum == 0, -wanted[at].size),
     )
-    free, placed = usable.free, {}
+    free, placed, bottom = usable.free, {}, 0
     for at in order:
         request = wanted[at]
         size = _pages(request.size)
-        address = _find(request, size, free, usable)
+        address = _find(request, size, free, usable, bottom)
+        if request.minimum or request.fixed is not None:
+            bottom = max(bottom, address)
         placed[at] = Placement(request.name, address, size)
         taken = (Interval(address, address + size - 1),)
         free = tuple(part for whole in free for part in outside(taken, whole))
     return tuple(placed[at] for at in range(len(wanted)))
 
 
-def _find(request: Request, size: int, free: tuple[Interval, ...], usable: Usable) -> int:
+def _find(
+    request: Request, size: int, free: tuple[Interval, ...], usable: Usable, bottom: int
+) -> int:
     if request.fixed is not None:
         _require_free(request, size, free, usable)
         return request.fixed
-    if request.minimum:
-        place = next(_lowest(free, size, request.alignment, request.minimum), None)
-        where = " at or above the address that it prefers"
-    else:
-        place = next(_highest(free, size, request.alignment), None)
-        where = ""
+    places = (
+        _lowest(free, size, request.alignment, minimum)
+        for minimum in (max(request.minimum, bottom), request.minimum)
+    )
+    place = next((found for found in places if found is not None), None)
     if place is None:
+        where = " at or above the address that it prefers" if request.minimum else ""
         sentence = (
             f"The {request.name} does not fit: it takes {size} bytes{where}, aligned to "
             f"{request.alignment}, and {_largest(free, request.minimum)}."
@@ -79,19 +84,12 @@ def _find(request: Request, size: int, free: tuple[Interval, ...], usable: Usabl
     return place
 
 
-def _lowest(free: tuple[Interval, ...], size: int, alignment: int, minimum: int) -> Iterator[int]:
+def _lowest(free: tuple[Interval, ...], size: int, alignment: int, minimum: int) -> int | None:
     for part in free:
         address = -(-max(part.start, minimum) // alignment) * alignment
         if address + size - 1 <= part.end:
-            yield address
-
-
-def _highest(free: tuple[Interval, ...], size: int, alignment: int) -> Iterator[int]:
-    for limit in (_FOUR_GIB, 1 << 64):
-        for part in reversed(free):
-            address = (min(part.end + 1, limit) - size) // alignment * alignment
-            if address >= part.start:
-                yield address
+            return address
+    return None
 
 
 def _require_free(request: Request, size: int, free: tuple[Interval, ...], usable: Usable) -> None:

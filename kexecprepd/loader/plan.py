@@ -28,7 +28,7 @@ from .boot_params import Told
 from .bzimage import ENTRY_64, BzImage
 from .errors import LoadError
 from .layout import Placement, Request, lay_out
-from .memory import LOW_MEMORY, Avoided, Usable
+from .memory import LOW_MEMORY, Usable, cut_by_command_line
 from .outlook import NO_5_LEVEL, NO_EFI_KEXEC
 from .stub import SIZE as STUB_SIZE
 from .stub import stub
@@ -84,7 +84,7 @@ class Handed:
 
 @dataclass(frozen=True, slots=True)
 class Draft:
-    """Where everything goes; `placements` in the order of the requests.
+    """Where everything goes, within what is `usable`; `placements` in the order of the requests.
 
     `image_address` is None where EFI is left out. `next_node` is where the image leads to.
     """
@@ -93,6 +93,7 @@ class Draft:
     initrd: bytes | None
     cmdline: bytes
     machine: Machine
+    usable: Usable
     placements: tuple[Placement, ...]
     image_size: int
     image_address: int | None
@@ -119,7 +120,7 @@ class Plan:
 
     entry: int
     segments: tuple[Segment, ...]
-    avoided: tuple[Avoided, ...]
+    usable: Usable
     efi: bool
     notes: tuple[str, ...]
 
@@ -166,7 +167,8 @@ def draft(
         ),
         *(Request(name, size, PAGE_SIZE) for name, size in sizes.items() if size),
     ]
-    placements = lay_out(requests, machine.usable)
+    usable = machine.usable.without(cut_by_command_line(cmdline))
+    placements = lay_out(requests, usable)
     _require_limits(placements, machine.usable)
     addresses = {each.name: each.address for each in placements}
     return Draft(
@@ -174,6 +176,7 @@ def draft(
         initrd=initrd,
         cmdline=line,
         machine=machine,
+        usable=usable,
         placements=placements,
         image_size=image_size,
         image_address=addresses.get(IMAGE),
@@ -221,7 +224,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
     return Plan(
         entry=addresses[STUB],
         segments=tuple(sorted(segments, key=lambda segment: segment.address)),
-        avoided=machine.usable.avoided,
+        usable=draft.usable,
         efi=handed is not None,
         notes=draft.notes,
     )

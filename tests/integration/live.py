@@ -17,10 +17,10 @@ from tests.support.daemon import CHECKOUT
 from tests.support.notify_socket import DEADLINE
 from tests.support.recordings import write
 
-# Where the kernel would go, and all from the ESRT's page on: without a look at /proc/iomem and at
-# the excluded ranges, that is where the rest would go.
+# Where the kernel would go, and what is right above the place that it has then: without a look at
+# /proc/iomem that is where everything would go.
 CRASH = (0x100_0000, 0xFFF_FFFF)
-RESERVED = (0x3DD1_3000, 0xFFFF_FFFF)
+RESERVED = (0x1200_0000, 0x1FFF_FFFF)
 
 # The mounts below are made on mounts that are private here, and so are seen by nobody else.
 _MOUNT = (

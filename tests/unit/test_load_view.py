@@ -150,7 +150,7 @@ def test_json_has_every_segment_and_what_is_avoided(report: Report) -> None:
 
     assert [each["name"] for each in shown["segments"]] == [s.name for s in report.plan.segments]
     assert all(each["end"] - each["start"] + 1 >= each["data-size"] for each in shown["segments"])
-    assert len(shown["avoided"]) == len(report.plan.avoided)
+    assert len(shown["avoided"]) == len(report.plan.usable.avoided)
     assert (shown["efi"], shown["efi-losses"]) == (True, [])
     assert shown["region-count"] == 8
     assert shown["loaded"] is False

@@ -69,28 +69,45 @@ def test_a_kernel_that_cannot_be_moved_where_there_is_no_ram() -> None:
     assert "not all of it is System RAM" in refusal([kernel(fixed=PREF)], free((GIB, 2 * GIB - 1)))
 
 
-def test_the_rest_goes_to_the_top_below_4_gib() -> None:
-    requests = [Request("initrd", 30 * MIB + 1, 4096), Request("stub", 128, 4096)]
+def test_the_rest_goes_right_above_the_kernel() -> None:
+    requests = [Request("initrd", 30 * MIB + 1, 4096), kernel(), Request("stub", 128, 4096)]
 
     placed = lay_out(requests, free((MIB, 2 * GIB - 1), (4 * GIB, 8 * GIB - 1)))
 
-    initrd = 2 * GIB - 30 * MIB - 4096
     assert placed == (
-        Placement("initrd", initrd, 30 * MIB + 4096),
-        Placement("stub", initrd - 4096, 4096),
+        Placement("initrd", PREF + 64 * MIB, 30 * MIB + 4096),
+        Placement("kernel", PREF, 64 * MIB),
+        Placement("stub", PREF + 94 * MIB + 4096, 4096),
     )
 
 
-def test_a_range_across_4_gib_is_used_below_it() -> None:
-    assert (
-        lay_out([Request("stub", 1, 4096)], free((MIB, 8 * GIB - 1)))[0].address == 4 * GIB - 4096
-    )
+def test_the_rest_goes_right_above_a_kernel_that_cannot_be_moved() -> None:
+    requests = [Request("stub", 128, 4096), kernel(fixed=2 * PREF)]
+
+    placed = lay_out(requests, free((MIB, 2 * GIB - 1)))
+
+    assert placed[0].address == 2 * PREF + 64 * MIB
 
 
-def test_what_does_not_fit_below_4_gib_goes_above() -> None:
-    placed = lay_out([Request("initrd", GIB, 4096)], free((MIB, GIB), (4 * GIB, 8 * GIB - 1)))
+def test_a_gap_above_the_kernel_is_used_where_it_is_large_enough() -> None:
+    parts = [(MIB, PREF + 64 * MIB + 4095), (GIB, 2 * GIB - 1)]
+    requests = [kernel(), Request("initrd", 8192, 4096), Request("stub", 128, 4096)]
 
-    assert placed[0].address == 7 * GIB
+    placed = lay_out(requests, free(*parts))
+
+    assert [each.address for each in placed] == [PREF, GIB, PREF + 64 * MIB]
+
+
+def test_what_does_not_fit_above_the_kernel_goes_below() -> None:
+    requests = [kernel(), Request("initrd", 8 * MIB, 4096)]
+
+    placed = lay_out(requests, free((MIB, PREF + 64 * MIB - 1)))
+
+    assert placed[1].address == MIB
+
+
+def test_without_a_kernel_it_is_the_lowest_place() -> None:
+    assert lay_out([Request("stub", 1, 4096)], free((MIB, 8 * GIB - 1)))[0].address == MIB
 
 
 def test_things_stand_in_the_order_of_the_requests() -> None:

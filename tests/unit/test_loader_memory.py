@@ -3,8 +3,9 @@
 
 import pytest
 
+from kexecprepd.abi.bootparam import E820Entry
 from kexecprepd.core.placement import ExcludedRange, excluded_ranges
-from kexecprepd.loader.memory import Usable, usable
+from kexecprepd.loader.memory import Avoided, Usable, usable
 from kexecprepd.reading.iomem import parse
 from tests.support.kernels import memory_map, resources, shown_by
 from tests.support.recordings import BGRT, FIRST_KERNEL
@@ -148,6 +149,28 @@ def test_pages_of_two_ranges_that_touch_are_whole() -> None:
     ranges = memory_map((0x10_0000, 0x20_0017, "System RAM"), (0x20_0018, 0x2F_FFFF, "System RAM"))
 
     assert free(usable(ranges, None, ())) == [(0x10_0000, 0x2F_FFFF)]
+
+
+def test_memory_that_was_plugged_in_is_left_out() -> None:
+    at_boot = [E820Entry(0x10_0000, 0x3FF0_0000, 1), E820Entry(0x4000_0000, 0x1000, 2)]
+
+    found = usable(MAP, shown_by(MAP), (), at_boot)
+
+    assert free(found) == [(0x10_0000, 0x3FFF_FFFF)]
+    assert avoided(found) == [(0x4000_0000, 0x7FFF_FFFF, "not there when this kernel was started")]
+
+
+def test_where_the_kernel_does_not_tell_what_was_there_at_boot_nothing_is_left_out() -> None:
+    assert free(usable(MAP, shown_by(MAP), (), ())) == [(0x10_0000, 0x7FFF_FFFF)]
+
+
+def test_more_can_be_kept_out() -> None:
+    more = Avoided(0x2000_0800, 0x2000_17FF, "mem=")
+
+    found = usable(MAP, shown_by(MAP), ()).without([more])
+
+    assert free(found) == [(0x10_0000, 0x1FFF_FFFF), (0x2000_2000, 0x7FFF_FFFF)]
+    assert avoided(found) == [(more.start, more.end, more.why)]
 
 
 def test_a_region_without_pages_takes_nothing() -> None:

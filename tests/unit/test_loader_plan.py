@@ -3,6 +3,7 @@
 
 import struct
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -357,4 +358,36 @@ def test_the_image_is_linked_as_the_daemon_would(machine: Machine, snapshot: Sna
 def test_what_is_avoided_is_told(machine: Machine, snapshot: Snapshot) -> None:
     plan = planned(machine, snapshot)
 
-    assert "EFI runtime: BootServicesData" in [each.why for each in plan.avoided]
+    assert "EFI runtime: BootServicesData" in [each.why for each in plan.usable.avoided]
+
+
+@pytest.mark.parametrize(
+    ("cmdline", "kept_out"),
+    [
+        ("mem=256M", (256 * MIB, 1 << 64)),
+        ("quiet memmap=512M$16M", (16 * MIB, 528 * MIB)),
+        ("memmap=exactmap memmap=640K@0 memmap=128M@64M", (0, 64 * MIB)),
+    ],
+)
+def test_nothing_goes_where_the_new_command_line_leaves_no_memory(
+    machine: Machine, snapshot: Snapshot, cmdline: str, kept_out: tuple[int, int]
+) -> None:
+    plan = planned(machine, snapshot, cmdline=cmdline)
+
+    start, end = kept_out
+    for each in plan.segments:
+        assert each.address + each.size <= start or end <= each.address, each.name
+    assert any("new command line" in each.why for each in plan.usable.avoided)
+
+
+def test_a_command_line_that_leaves_no_room_is_told(machine: Machine) -> None:
+    with pytest.raises(LoadError, match="The kernel does not fit"):
+        draft(kernel(), INITRD, "mem=32M", machine, 0)
+
+
+def test_everything_stands_close_to_the_kernel(machine: Machine, snapshot: Snapshot) -> None:
+    plan = planned(machine, snapshot)
+
+    assert plan.segments[0].name == "kernel"
+    for before, after in pairwise(plan.segments):
+        assert after.address == before.address + before.size
