@@ -64,6 +64,12 @@ class Area:
 
 
 SCREEN_INFO = Area(0x000, 64)
+"""struct screen_info, with the fields that follow in it."""
+ORIG_VIDEO_ISVGA = Field(0x00F, "<B")
+"""What kind of screen it is: 0 for none that is known."""
+LFB_BASE = Halves(Field(0x018, "<I"), Field(0x03A, "<I"))
+"""The framebuffer's physical address; the high half counts with VIDEO_CAPABILITY_64BIT_BASE."""
+SCREEN_CAPABILITIES = Field(0x036, "<I")
 ACPI_RSDP_ADDR = Field(0x070, "<Q")
 EDID_INFO = Area(0x140, 128)
 EFI_INFO = Area(0x1C0, 32)
@@ -103,6 +109,13 @@ SETUP_DATA = Field(0x250, "<Q")
 PREF_ADDRESS = Field(0x258, "<Q")
 INIT_SIZE = Field(0x260, "<I")
 INIT_SIZE_END = 0x264
+
+VIDEO_TYPE_VLFB = 0x23
+"""ORIG_VIDEO_ISVGA of a framebuffer that a VESA BIOS has set up. Source:
+include/uapi/linux/screen_info.h."""
+VIDEO_TYPE_EFI = 0x70
+"""The same of one that UEFI firmware has set up."""
+VIDEO_CAPABILITY_64BIT_BASE = 1 << 1
 
 MAGIC = b"HdrS"
 

@@ -14,7 +14,8 @@ from ..core.surroundings import IMA_MAY_REFUSE, cautions
 from ..loader.errors import LoadError
 from ..loader.memory import usable
 from ..loader.plan import Handed, Machine
-from ..reading import iomem
+from ..loader.screen import screen_info
+from ..reading import iomem, screen
 from ..reading.kernel import read_system
 from ..reading.surroundings import read_surroundings
 from ..reading.sysfs import read_boot_params, read_setup_data
@@ -143,6 +144,7 @@ def _machine(
         memory_map=tuple(memory_map),
         usable=usable(memory_map, resources, excluded, at_boot),
         boot_params=boot_params,
+        screen_info=screen_info(boot_params, screen.read(root), resources),
         acpi_rsdp=acpi_rsdp,
         secure_boot=secure_boot,
         five_level_paging=bool(system.five_level_paging),

@@ -17,24 +17,25 @@ TYPE_OF_LOADER = bootparam.LOADER_KEXEC << 4
 """boot_params.hdr.type_of_loader of a kernel that was started by kexec."""
 
 _INHERITED = (
-    bootparam.SCREEN_INFO,
     bootparam.EDID_INFO,
     bootparam.EDD_COUNTS,
     bootparam.HARDWARE_SUBARCH,
     bootparam.EDD_MBR_SIG_BUFFER,
     bootparam.EDDBUF,
 )
-"""What the running kernel was told of the screen, of disks by a BIOS, and of the kind of PC."""
+"""What the running kernel was told of the monitor, of disks by a BIOS, and of the kind of PC."""
 
 
 @dataclass(frozen=True, slots=True)
 class Told:
     """What boot_params says beside what is in the kernel's own header and what it inherits.
 
+    `screen_info` is 64 bytes.
     Physical addresses and bytes; `initrd_size` 0 is no initrd, `setup_data` 0 an empty list.
     `efi_info` is 32 bytes, all of them 0 where EFI is left out: half of it crashes the kernel.
     """
 
+    screen_info: bytes
     cmdline_address: int
     initrd_address: int
     initrd_size: int
@@ -60,6 +61,7 @@ def compose(kernel: BzImage, running: bytes, told: Told) -> bytes:
     params[bootparam.HEADER_START : header_end] = kernel.setup_header
     for area in _INHERITED:
         area.put(params, area.get(running))
+    bootparam.SCREEN_INFO.put(params, told.screen_info)
     bootparam.ACPI_RSDP_ADDR.put(params, told.acpi_rsdp)
     bootparam.EFI_INFO.put(params, told.efi_info)
     bootparam.E820_ENTRIES.put(params, min(len(told.e820), bootparam.E820_MAX_ENTRIES))

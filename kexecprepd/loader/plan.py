@@ -59,13 +59,15 @@ EMPTY_ARCHIVE += _TRAILER + bytes(-(len(EMPTY_ARCHIVE) + len(_TRAILER)) % 4)
 class Machine:
     """What the next kernel is told of the machine that it starts on.
 
-    `boot_params` are the running kernel's 4096 bytes; `secure_boot` is the byte of that name in
-    them (0 unset, 1 unknown, 2 disabled, 3 enabled), `acpi_rsdp` is 0 where it is not known.
+    `boot_params` are the running kernel's 4096 bytes, `screen_info` 64 for the next one;
+    `secure_boot` is the byte of that name in the former (0 unset, 1 unknown, 2 disabled,
+    3 enabled), `acpi_rsdp` is 0 where it is not known.
     """
 
     memory_map: tuple[MemoryRange, ...]
     usable: Usable
     boot_params: bytes
+    screen_info: bytes
     acpi_rsdp: int
     secure_boot: int
     five_level_paging: bool
@@ -198,6 +200,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
     listed = e820.entries(machine.memory_map)
     extension = e820.extension(listed)
     told = Told(
+        screen_info=machine.screen_info,
         cmdline_address=addresses[CMDLINE],
         initrd_address=addresses.get(INITRD, 0),
         initrd_size=len(draft.initrd or b""),

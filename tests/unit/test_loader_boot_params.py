@@ -13,6 +13,7 @@ from kexecprepd.loader.errors import LoadError
 from tests.support.kernels import kernel
 
 TOLD = Told(
+    screen_info=bytes(range(100, 164)),
     cmdline_address=0x1_2345_6000,
     initrd_address=0x2_3456_7000,
     initrd_size=0x3_4567_8901,
@@ -100,10 +101,14 @@ def test_a_long_memory_map_is_told_as_far_as_it_fits(count: int, told: int) -> N
     assert not any(params[0xCD0:])
 
 
-def test_screen_and_disks_are_inherited() -> None:
+def test_the_screen_is_as_told() -> None:
+    assert compose(kernel(), RUNNING, TOLD)[:64] == TOLD.screen_info
+
+
+def test_monitor_and_disks_are_inherited() -> None:
     params = compose(kernel(), RUNNING, TOLD)
 
-    inherited = [(0, 0x40), (0x140, 0x1C0), (0x1E9, 0x1EB), (0x290, 0x2D0), (0xD00, 0xEEC)]
+    inherited = [(0x140, 0x1C0), (0x1E9, 0x1EB), (0x290, 0x2D0), (0xD00, 0xEEC)]
     for start, end in [*inherited, (0x23C, 0x240)]:
         assert params[start:end] == RUNNING[start:end], hex(start)
 

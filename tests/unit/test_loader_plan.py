@@ -26,6 +26,7 @@ from tests.support.recordings import (
 from tests.support.snapshots import recorded
 
 SEED = bytes(range(100, 132))
+SCREEN = bytes(range(1, 65))
 INITRD = b"070701" * 50_000
 CMDLINE = "root=/dev/vda1 quiet"
 
@@ -48,6 +49,7 @@ def machine_of(name: str) -> Machine:
         memory_map=memory_map,
         usable=usable(memory_map, None, excluded_ranges(snapshot)),
         boot_params=content(name, BOOT_PARAMS),
+        screen_info=SCREEN,
         acpi_rsdp=0x7F77_D014,
         secure_boot=2,
         five_level_paging=False,
@@ -177,7 +179,7 @@ def test_acpi_secure_boot_and_the_screen(machine: Machine, snapshot: Snapshot) -
 
     assert struct.unpack_from("<Q", params, 0x70) == (0x7F77_D014,)
     assert params[0x1EC] == 2
-    assert params[:64] == content(FIRST_KERNEL, BOOT_PARAMS)[:64]
+    assert params[:64] == SCREEN
 
 
 def test_without_efi_nothing_of_it_is_told(machine: Machine) -> None:
@@ -247,7 +249,7 @@ def long_map(count: int) -> Machine:
         (MIB, 1024 * MIB - 1, "System RAM"),
         *((start, start + 0xFFF, "Reserved") for start in reserved),
     )
-    return Machine(ranges, usable(ranges, None, ()), bytes(4096), 0, 0, False)
+    return Machine(ranges, usable(ranges, None, ()), bytes(4096), bytes(64), 0, 0, False)
 
 
 def test_a_memory_map_that_is_too_long_goes_on_in_the_list() -> None:

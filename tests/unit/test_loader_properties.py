@@ -37,7 +37,7 @@ class Ground:
 
     def draft(self, initrd: int, **fields: int) -> Draft:
         found = usable(self.memory_map, self.iomem, self.excluded, self.at_boot)
-        machine = Machine(self.memory_map, found, bytes(SIZE), 0, 0, False)
+        machine = Machine(self.memory_map, found, bytes(SIZE), bytes(64), 0, 0, False)
         line = "quiet" if self.limit is None else f"quiet mem={self.limit}"
         return draft(kernel(**fields), bytes(initrd), line, machine, 112 + 6 * 40)
 
