@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What `kexecprepctl load` makes of the files and of the command line that it is given."""
 
+import os
+import signal
 from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from kexecprepd.ctl.load import uninterrupted
 from kexecprepd.ctl.wanted import Wanted, read_wanted, without_boot_image
 from tests.support.kernels import bzimage, uki
 from tests.support.recordings import write
@@ -68,3 +71,13 @@ def test_a_unified_kernel_s_own_command_line_gives_way_to_one_that_is_given(tmp_
 )
 def test_what_a_boot_loader_says_of_its_own_is_not_reused(cmdline: str, expected: str) -> None:
     assert without_boot_image(cmdline) == expected
+
+
+def test_no_signal_comes_between_a_load_and_what_is_remembered_of_it() -> None:
+    done = False
+
+    with pytest.raises(KeyboardInterrupt), uninterrupted():
+        os.kill(os.getpid(), signal.SIGINT)
+        done = True
+
+    assert done
