@@ -45,6 +45,9 @@ def prefix_of_errors() -> str:
 
     Source: systemd.exec(5), $JOURNAL_STREAM and SyslogLevelPrefix=.
     """
-    stream = os.fstat(sys.stderr.fileno())
+    try:
+        stream = os.fstat(sys.stderr.fileno())
+    except (OSError, AttributeError):  # it is closed, or no file at all
+        return ""
     to_journal = os.environ.get("JOURNAL_STREAM") == f"{stream.st_dev}:{stream.st_ino}"
     return "<3>" if to_journal else ""
