@@ -13,11 +13,20 @@ from dataclasses import dataclass
 SETUP_E820_EXT = 1
 """The memory map's entries from the 129th on."""
 
+SETUP_PCI = 3
+"""struct pci_setup_rom: a PCI device's option ROM, as the firmware had it."""
+
 SETUP_EFI = 4
 """struct efi_setup_data."""
 
+SETUP_APPLE_PROPERTIES = 5
+"""Properties of devices, as Apple's firmware has them."""
+
 SETUP_RNG_SEED = 9
 """Random bytes for the kernel's generator."""
+
+SETUP_KEXP = 0x6B65_7870
+"""What a loader says of a handover, in JSON: ours, and unknown to every kernel ("kexp")."""
 
 _NODE = struct.Struct("<QII")
 _EFI_SETUP_DATA = struct.Struct("<4Q64x")

@@ -9,6 +9,7 @@ from typing import Any
 from ..abi.bootparam import BootParams, pack_e820
 from ..abi.setup_data import EfiSetupData
 from .presence import missing_memory
+from .receipt import Receipt, Unusable
 from .snapshot import SetupData, Snapshot
 from .unreadable import Unreadable
 from .verdict import Assessment, assess
@@ -53,7 +54,7 @@ def parts_of(reading: Snapshot | Unreadable) -> Parts:
     """The parts of a reading as JSON values; none where it failed."""
     if isinstance(reading, Unreadable):
         return {}
-    parts = {
+    parts: dict[str, Any] = {
         "runtime-map": reading.runtime_map,
         "memmap": reading.memory_map,
         # In snapshot.json's format 1: whatever the reason, also the command line's.
@@ -65,6 +66,8 @@ def parts_of(reading: Snapshot | Unreadable) -> Parts:
             reading.kernel,
         ],
     }
+    if reading.receipt is not None:
+        parts["receipt"] = _receipt(reading.receipt)
     # As the cache gives them back, so that the two compare: JSON has no tuples.
     restored: Parts = json.loads(json.dumps(parts, default=_plain))
     return restored
@@ -95,8 +98,12 @@ def _node(node: SetupData) -> Parts:
     if isinstance(node.content, EfiSetupData):
         payload = node.content.pack()
     else:
-        payload = pack_e820(node.content or ())
+        payload = pack_e820(node.content) if isinstance(node.content, tuple) else b""
     return {"type": node.type, "payload": payload}
+
+
+def _receipt(receipt: Receipt | Unusable) -> Parts:
+    return receipt.members() if isinstance(receipt, Receipt) else {"unusable": receipt.problem}
 
 
 def changed(before: Parts, after: Parts) -> tuple[str, ...]:

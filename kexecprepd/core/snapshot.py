@@ -11,6 +11,7 @@ from ..abi.bootparam import BootParams, E820Entry
 from ..abi.efi import PAGE_SHIFT, RUNTIME, MemoryType
 from ..abi.setup_data import SETUP_EFI, EfiSetupData
 from .intervals import Interval
+from .receipt import Receipt, Unusable
 
 SYSTEM_RAM = "system ram"
 """The memory map's type of ordinary memory, as `MemoryRange.kind` has it."""
@@ -124,12 +125,12 @@ class MemoryBlocks:
 class SetupData:
     """One node of the setup_data list that this kernel was handed.
 
-    `content` is what it says of EFI or of the memory map; None for a node of another type, and
-    for a SETUP_EFI node that is too short.
+    `content` is what it says of EFI or of the memory map, or a loader's receipt; None for a node of
+    another type, and for a SETUP_EFI node that is too short.
     """
 
     type: int
-    content: EfiSetupData | tuple[E820Entry, ...] | None
+    content: EfiSetupData | tuple[E820Entry, ...] | Receipt | Unusable | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,6 +180,16 @@ class Snapshot:
             for node in self.setup_data
             if node.type == SETUP_EFI
         )
+
+    @property
+    def receipt(self) -> Receipt | Unusable | None:
+        """What the loader of a kexec'd kernel says that it handed over; None where it is silent."""
+        return receipt_among(self.setup_data)
+
+
+def receipt_among(nodes: Iterable[SetupData]) -> Receipt | Unusable | None:
+    """The first receipt in a list of nodes: the head of the list is what was added last."""
+    return next((n.content for n in nodes if isinstance(n.content, Receipt | Unusable)), None)
 
 
 def e820_at_boot(

@@ -10,8 +10,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TypeVar
 
-from ..abi.bootparam import LOADER_KEXEC, SECURE_BOOT_MODES
+from ..abi.bootparam import SECURE_BOOT_MODES
 from ..abi.setup_data import SETUP_EFI
+from ..core.origin import Origin, StartedBy, origin
 from .small import text_or_none
 from .sysfs import read_boot_params, read_setup_data, read_systab
 from .tree import ReadError, Tree
@@ -54,6 +55,7 @@ def read_system(root: Path) -> System:
     params = _or_none(root, read_boot_params)
     nodes = _or_none(root, read_setup_data) or ()
     handed_efi = any(node.type == SETUP_EFI for node in nodes)
+    started_by = origin(params, nodes).started_by
     tables = dict(_or_none(root, read_systab) or ())
     loaded = _flag(root / "sys/kernel", "kexec_loaded", "kexec/loaded")
     live = (root / "proc").is_dir()  # a recording of /sys alone does not tell
@@ -67,7 +69,7 @@ def read_system(root: Path) -> System:
         lockdown=lockdown[1] if lockdown else None,
         secure_boot=SECURE_BOOT_MODES.get(params.secure_boot) if params else None,
         five_level_paging=None if cpuinfo is None else bool(re.search(r"\bla57\b", cpuinfo)),
-        started_by_kexec=params.type_of_loader >> 4 == LOADER_KEXEC if params else None,
+        started_by_kexec=None if started_by is StartedBy.UNKNOWN else started_by is StartedBy.KEXEC,
         handed_efi=handed_efi,
         handed_regions=(
             params.efi_info.memmap_size // params.efi_info.memdesc_size
@@ -80,6 +82,11 @@ def read_system(root: Path) -> System:
             else next((name for name in ("ACPI20", "ACPI") if tables.get(name)), None)
         ),
     )
+
+
+def read_origin(root: Path) -> Origin:
+    """How this kernel was started, as far as sysfs tells."""
+    return origin(_or_none(root, read_boot_params), _or_none(root, read_setup_data) or ())
 
 
 @dataclass(frozen=True, slots=True)

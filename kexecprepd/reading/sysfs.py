@@ -16,9 +16,12 @@ from ..abi.setup_data import (
     EFI_SETUP_DATA_SIZE,
     SETUP_E820_EXT,
     SETUP_EFI,
+    SETUP_KEXP,
     EfiSetupData,
     unpack_efi_setup_data,
 )
+from ..core import receipt
+from ..core.receipt import Receipt, Unusable
 from ..core.snapshot import (
     EfiTables,
     KernelTraits,
@@ -204,19 +207,23 @@ def read_setup_data(tree: Tree) -> tuple[SetupData, ...]:
     nodes = []
     for number in tree.numbered(top) or ():
         kind = tree.hex(f"{top}/{number}/type", U32)
-        # Other nodes are not ours, and can be large (IMA's list) or secret (the RNG seed).
-        wanted = kind in (SETUP_EFI, SETUP_E820_EXT)
-        payload = tree.bytes(f"{top}/{number}/data", _MAX_PAYLOAD) if wanted else b""
-        nodes.append(SetupData(kind, _content(kind, payload)))
+        nodes.append(SetupData(kind, _content(tree, kind, f"{top}/{number}/data")))
     return tuple(nodes)
 
 
-def _content(kind: int, payload: bytes) -> EfiSetupData | tuple[E820Entry, ...] | None:
+def _content(
+    tree: Tree, kind: int, path: str
+) -> EfiSetupData | tuple[E820Entry, ...] | Receipt | Unusable | None:
+    # Other nodes are not ours, and can be large (option ROMs) or secret (the RNG seed).
+    if kind == SETUP_KEXP:
+        # Anything may be in it, and nothing of it may keep the rest from being read.
+        return receipt.parse(tree.bytes_within(path, receipt.LIMIT))
+    if kind not in (SETUP_EFI, SETUP_E820_EXT):
+        return None
+    payload = tree.bytes(path, _MAX_PAYLOAD)
     if kind == SETUP_E820_EXT:
         return unpack_e820(payload)
-    if kind == SETUP_EFI and len(payload) >= EFI_SETUP_DATA_SIZE:
-        return unpack_efi_setup_data(payload)
-    return None
+    return unpack_efi_setup_data(payload) if len(payload) >= EFI_SETUP_DATA_SIZE else None
 
 
 def _read_kernel(root: Path, tree: Tree) -> KernelTraits:

@@ -80,14 +80,21 @@ class Tree:
         finally:
             os.close(fd)
 
-    def bytes(self, path: str, limit: int) -> bytes:
-        """A whole file. A file longer than `limit` bytes is an error: nothing is cut off."""
+    def bytes_within(self, path: str, limit: int) -> bytes | None:
+        """A whole file, None where it is longer than `limit` bytes and that says enough of it."""
         try:
             return small.contents(path, limit, dir_fd=self._fd)
         except OSError as error:
             if error.errno == errno.EFBIG:
-                raise self.malformed(path, f"at most {limit} bytes") from error
+                return None
             raise self._unreadable(path, error) from error
+
+    def bytes(self, path: str, limit: int) -> bytes:
+        """A whole file. A file longer than `limit` bytes is an error: nothing is cut off."""
+        content = self.bytes_within(path, limit)
+        if content is None:
+            raise self.malformed(path, f"at most {limit} bytes")
+        return content
 
     def text(self, path: str) -> str:
         try:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from kexecprepd.abi.bootparam import BootParams, E820Entry, EfiInfo
 from kexecprepd.abi.setup_data import EfiSetupData
+from kexecprepd.core.receipt import Receipt, Unusable
 from kexecprepd.core.snapshot import (
     EfiTables,
     KernelTraits,
@@ -205,6 +206,16 @@ def numbered(items: list[Any]) -> tuple[Any, ...]:
     return tuple(replace(item, number=n) for n, item in enumerate(items))
 
 
+def receipts() -> st.SearchStrategy[Receipt | Unusable]:
+    digests = st.sampled_from(["", "ab" * 32])
+    counts = st.integers(0, (1 << 32) - 1)
+    unusable = st.builds(Unusable, st.just("it is not JSON"), st.booleans())
+    whole = st.builds(
+        Receipt, st.just("4f"), digests, counts, st.just("a loader"), st.just(1), st.none() | counts
+    )
+    return unusable | whole
+
+
 def snapshots() -> st.SearchStrategy[Snapshot]:
     """Any values at all in every field."""
     kinds = st.sampled_from(["System RAM", "Reserved", "Soft Reserved", "", "Unknown E820 type"])
@@ -216,6 +227,7 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
     nodes = (
         st.builds(SetupData, st.just(4), st.none() | handed)
         | st.builds(SetupData, st.just(1), st.lists(e820, max_size=4).map(tuple))
+        | st.builds(SetupData, st.just(0x6B65_7870), receipts())
         | st.just(SetupData(9, None))
     )
     return st.builds(

@@ -168,7 +168,13 @@ def test_every_error_and_no_other() -> None:
 
 def test_every_finding_of_the_validation_in_the_order_of_the_rules() -> None:
     rules = [f"{rule.code} ({rule.severity})" for rule in RULES]
-    headings = ("RUNTIME REGIONS", "REGIONS AND MEMORY", "TABLES", "MEMORY")
+    headings = (
+        "RUNTIME REGIONS",
+        "REGIONS AND MEMORY",
+        "TABLES",
+        "WHAT THIS KERNEL WAS HANDED",
+        "MEMORY",
+    )
     assert [tag for heading in headings for tag in tags(FINDINGS, heading)] == rules
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules for the tables that the next kernel is told of, and for what this kernel was told."""
+"""Rules for the tables that the next kernel is told of."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -9,7 +9,7 @@ import pytest
 from kexecprepd.core.finding import State
 from kexecprepd.core.verdict import assess
 from tests.support.damages import damaged
-from tests.support.damages.tables import KEPT, efi_systab, handed, systab
+from tests.support.damages.tables import KEPT, efi_systab, systab
 from tests.support.findings import findings_of
 from tests.support.recordings import (
     BOOT_PARAMS,
@@ -128,23 +128,3 @@ def test_an_rsdp_that_this_kernel_was_told_is_enough(tmp_path: Path) -> None:
     write(root, f"{EFI}/systab", "SMBIOS=0x7f520000\n")
 
     assert not findings_of(root)
-
-
-@pytest.mark.parametrize("smbios", [0, (1 << 64) - 1])
-@pytest.mark.parametrize("runtime", [0, 0x7F5E_BB98, 0xFFFF_FFFE_FF1E_BB98])
-def test_loaders_differ_rightly_in_runtime_and_smbios(
-    smbios: int, runtime: int, tmp_path: Path
-) -> None:
-    root = materialise(KEXEC_SYSCALL, tmp_path)
-    handed(root, smbios=smbios, runtime=runtime)
-
-    assert not findings_of(root)
-
-
-def test_what_was_handed_over_is_told_with_what_is_shown(tmp_path: Path) -> None:
-    root = materialise(KEXEC_SYSCALL, tmp_path)
-    handed(root, tables=0x1234)
-
-    (finding,) = findings_of(root)
-
-    assert finding.details == {"table": "config_table", "handed": 0x1234, "shown": 0x7F5E_BC98}

@@ -3,11 +3,17 @@
 
 from ..finding import Finding, Severity
 from ..snapshot import Snapshot
-from . import coverage, memory, regions, tables
+from . import coverage, handed, memory, regions, tables
 from .rule import Rule
 from .survey import Survey
 
-RULES: tuple[Rule, ...] = (*regions.RULES, *coverage.RULES, *tables.RULES, *memory.RULES)
+RULES: tuple[Rule, ...] = (
+    *regions.RULES,
+    *coverage.RULES,
+    *tables.RULES,
+    *handed.RULES,
+    *memory.RULES,
+)
 """All rules, in the order in which findings of one severity are given."""
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Rules for the tables that the next kernel is told of, and for what this kernel was told."""
+"""Rules for the tables that the next kernel is told of."""
 
 from collections.abc import Iterator
 
@@ -159,27 +159,6 @@ def _published_in_ram(survey: Survey) -> Iterator[Hit]:
             yield Hit(f"{name} lies in System RAM.", {"table": name, "address": address})
 
 
-def _handed_over_otherwise(survey: Survey) -> Iterator[Hit]:
-    """This kernel was itself started by kexec, and what it was handed is not what it shows now. The
-    loader that started it told it something else than the firmware's tables say.
-    """
-    if survey.snapshot.efi is None:
-        return
-    for handed in survey.snapshot.handed_efi:
-        if handed is None:
-            yield Hit("The SETUP_EFI node that this kernel was handed is damaged.")
-            continue
-        for name, was, shown in (
-            ("fw_vendor", handed.fw_vendor, survey.snapshot.efi.fw_vendor),
-            ("config_table", handed.tables, survey.snapshot.efi.config_table),
-        ):
-            if shown is not None and was != shown:
-                yield Hit(
-                    f"This kernel was handed another {name} than it shows.",
-                    {"table": name, "handed": was, "shown": shown},
-                )
-
-
 _TABLE_HINT = "Update the firmware, and report this to its vendor."
 _MAY_BE_LOST = "Try a kexec before you rely on it; update the firmware and the boot loader."
 
@@ -214,10 +193,4 @@ RULES: tuple[Rule, ...] = (
     ),
     Rule("rsdp-unknown", Severity.WARNING, _MAY_BE_LOST, _unknown_rsdp),
     Rule("table-unprotected", Severity.WARNING, _MAY_BE_LOST, _published_in_ram),
-    Rule(
-        "handed-over-otherwise",
-        Severity.WARNING,
-        "Look at the loader that started this kernel; a cold boot puts it right.",
-        _handed_over_otherwise,
-    ),
 )

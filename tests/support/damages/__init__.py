@@ -6,13 +6,14 @@ from functools import cache
 from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.core.verdict import Assessment, assess
 
-from . import coverage, memory, regions, tables
+from . import coverage, handed, memory, regions, tables
 from .damage import Damage
 
 DAMAGE: dict[str, dict[str, Damage]] = {
     **regions.DAMAGE,
     **coverage.DAMAGE,
     **tables.DAMAGE,
+    **handed.DAMAGE,
     **memory.DAMAGE,
 }
 

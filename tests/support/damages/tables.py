@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Harm to the tables that the next kernel is told of, and to what this kernel was told."""
+"""Harm to the tables that the next kernel is told of."""
 
 import struct
 from pathlib import Path
@@ -7,10 +7,7 @@ from pathlib import Path
 from tests.support.recordings import (
     BOOT_PARAMS,
     EFI,
-    KEXEC_FILE,
     KEXEC_SYSCALL,
-    SETUP_DATA,
-    add_setup_data,
     patch,
     write,
 )
@@ -38,13 +35,6 @@ def systab(root: Path, acpi: int = 0x7F77_D014, smbios: int = 0x7F52_0000) -> No
 def efi_systab(root: Path, address: int) -> None:
     patch(root, BOOT_PARAMS, 0x1C4, struct.pack("<I", address & 0xFFFF_FFFF))
     patch(root, BOOT_PARAMS, 0x1D8, struct.pack("<I", address >> 32))
-
-
-def handed(root: Path, **changes: int) -> None:
-    """Change what the second kernel was handed."""
-    offsets = {"fw_vendor": 0, "runtime": 8, "tables": 16, "smbios": 24}
-    for name, value in changes.items():
-        patch(root, f"{SETUP_DATA}/1/data", offsets[name], struct.pack("<Q", value))
 
 
 DAMAGE: dict[str, dict[str, Damage]] = {
@@ -106,13 +96,5 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "SMBIOS3": damage(
             lambda root: write(root, f"{EFI}/systab", f"ACPI20=0x7f77d014\nSMBIOS3={RAM:#x}\n")
         ),
-    },
-    "handed-over-otherwise": {
-        "fw_vendor": damage(lambda root: handed(root, fw_vendor=0x7F52_AA20), on=KEXEC_SYSCALL),
-        "config_table": damage(lambda root: handed(root, tables=0x7F5E_BCA0), on=KEXEC_FILE),
-        "too short": damage(
-            lambda root: write(root, f"{SETUP_DATA}/1/data", bytes(95)), on=KEXEC_SYSCALL
-        ),
-        "a second node": damage(lambda root: add_setup_data(root, 4, bytes(96)), on=KEXEC_SYSCALL),
     },
 }

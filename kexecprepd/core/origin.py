@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""How this kernel was started: by a boot loader or by kexec, and how many times since power-on."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from ..abi.bootparam import LOADER_KEXEC, BootParams
+from ..abi.setup_data import SETUP_EFI
+from .receipt import Receipt
+from .snapshot import SetupData, receipt_among
+
+
+class StartedBy(StrEnum):
+    """What started this kernel."""
+
+    BOOT_LOADER = "boot-loader"
+    KEXEC = "kexec"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What started this kernel, and the receipt that came along; None without one of use."""
+
+    started_by: StartedBy
+    receipt: Receipt | None
+
+    @property
+    def kexec_count(self) -> int | None:
+        """Kexecs since power-on, None where that is not known."""
+        if self.started_by is StartedBy.BOOT_LOADER:
+            return 0
+        return self.receipt.kexec_count if self.receipt else None
+
+    @property
+    def next_count(self) -> int | None:
+        """`kexec_count` of a kernel that this one starts."""
+        return None if self.kexec_count is None else self.kexec_count + 1
+
+
+def origin(params: BootParams | None, nodes: Iterable[SetupData]) -> Origin:
+    """Tell by what this kernel was handed; `params` is None where it does not show that."""
+    nodes = tuple(nodes)
+    receipt = receipt_among(nodes)
+    # No boot loader makes either of the two nodes, and not every loader calls itself kexec's.
+    by_kexec = receipt is not None or any(node.type == SETUP_EFI for node in nodes)
+    if by_kexec or (params is not None and params.type_of_loader >> 4 == LOADER_KEXEC):
+        started_by = StartedBy.KEXEC
+    else:
+        started_by = StartedBy.UNKNOWN if params is None else StartedBy.BOOT_LOADER
+    return Origin(started_by, receipt if isinstance(receipt, Receipt) else None)

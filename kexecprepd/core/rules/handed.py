@@ -1,0 +1,123 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Rules for what a kernel that was started by kexec was handed: is it what it shows now?"""
+
+from collections.abc import Iterator
+
+from ..finding import Detail, Severity
+from ..image import ImageError, compose, sha256
+from ..receipt import Receipt, Unusable
+from ..snapshot import Snapshot
+from .rule import Hit, Rule
+from .survey import Survey
+
+
+def _handed_over_otherwise(survey: Survey) -> Iterator[Hit]:
+    """This kernel was itself started by kexec, and what it was handed is not what it shows now. The
+    loader that started it told it something else than the firmware's tables say.
+    """
+    if survey.snapshot.efi is None:
+        return
+    for handed in survey.snapshot.handed_efi:
+        if handed is None:
+            yield Hit("The SETUP_EFI node that this kernel was handed is damaged.")
+            continue
+        for name, was, shown in (
+            ("fw_vendor", handed.fw_vendor, survey.snapshot.efi.fw_vendor),
+            ("config_table", handed.tables, survey.snapshot.efi.config_table),
+        ):
+            if shown is not None and was != shown:
+                yield Hit(
+                    f"This kernel was handed another {name} than it shows.",
+                    {"table": name, "handed": was, "shown": shown},
+                )
+
+
+def _receipt_differs(survey: Survey) -> Iterator[Hit]:
+    """The receipt that came with this kernel names another image, or another number of regions,
+    than this kernel shows. Something was lost or changed on the way, or the loader wrote what it
+    did not hand over, or the daemon here makes images in another way than the one before it.
+    """
+    receipt = survey.snapshot.receipt
+    if not isinstance(receipt, Receipt):
+        return
+    handed_efi = bool(survey.snapshot.handed_efi)
+    if handed_efi != bool(receipt.sha256):
+        told, was = ("EFI", "none") if receipt.sha256 else ("no EFI", "some")
+        yield Hit(f"The receipt tells of {told}, and this kernel was handed {was}.")
+        return
+    if not handed_efi:
+        return
+    shown = _own_sha256(survey.snapshot)
+    if shown not in (None, receipt.sha256):
+        digests: dict[str, Detail] = {"receipt-sha256": receipt.sha256, "sha256": str(shown)}
+        yield Hit("The receipt names another image than this kernel shows.", digests)
+    for count, what in (
+        (len(survey.snapshot.runtime_regions), "shows"),
+        (_handed_descriptors(survey.snapshot), "was handed"),
+    ):
+        if count not in (None, receipt.region_count):
+            counts: dict[str, Detail] = {
+                "receipt-count": receipt.region_count,
+                "count": int(count or 0),
+            }
+            yield Hit(
+                f"The receipt names another number of regions than this kernel {what}.", counts
+            )
+
+
+def _own_sha256(snapshot: Snapshot) -> str | None:
+    try:
+        return sha256(compose(snapshot).pack())
+    except ImageError:
+        return None  # other rules say why
+
+
+def _handed_descriptors(snapshot: Snapshot) -> int | None:
+    info = snapshot.boot_params.efi_info if snapshot.boot_params else None
+    return info.memmap_size // info.memdesc_size if info and info.memdesc_size else None
+
+
+def _receipt_unusable(survey: Survey) -> Iterator[Hit]:
+    """The receipt that came with this kernel cannot be used, so it is not known what was handed
+    over and how many kexecs there were. A loader wrote it wrong, or its memory was overwritten.
+    """
+    receipt = survey.snapshot.receipt
+    if isinstance(receipt, Unusable) and not receipt.foreign:
+        yield Hit(f"The receipt that came with this kernel cannot be used: {receipt.problem}.")
+
+
+def _receipt_foreign(survey: Survey) -> Iterator[Hit]:
+    """The receipt that came with this kernel is of a format that this version does not know: a
+    newer loader wrote it. What was handed over is not compared, and kexecs are not counted on.
+    """
+    receipt = survey.snapshot.receipt
+    if isinstance(receipt, Unusable) and receipt.foreign:
+        yield Hit(f"The receipt that came with this kernel cannot be used: {receipt.problem}.")
+
+
+RULES: tuple[Rule, ...] = (
+    Rule(
+        "handed-over-otherwise",
+        Severity.WARNING,
+        "Look at the loader that started this kernel; a cold boot puts it right.",
+        _handed_over_otherwise,
+    ),
+    Rule(
+        "receipt-differs",
+        Severity.WARNING,
+        "Look at the loader that the receipt names; a cold boot puts it right.",
+        _receipt_differs,
+    ),
+    Rule(
+        "receipt-unusable",
+        Severity.WARNING,
+        "Look at the loader that started this kernel; a cold boot puts it right.",
+        _receipt_unusable,
+    ),
+    Rule(
+        "receipt-foreign",
+        Severity.INFO,
+        "Install the version of kexecprepd that the kernel before had.",
+        _receipt_foreign,
+    ),
+)
