@@ -104,6 +104,11 @@ def parse(payload: bytes | None) -> Receipt | Unusable:
         return Unusable("it is not JSON")
     if not isinstance(content, dict):
         return Unusable("it is no JSON object")
+    return of_members(content)
+
+
+def of_members(content: Mapping[str, Any]) -> Receipt | Unusable:
+    """The receipt of a JSON object; members that are not known here are passed over."""
     version = content.get("format")
     if type(version) is not int or version < 1:
         return Unusable("it has no format")
@@ -130,21 +135,21 @@ def _no_constant(name: str) -> None:
     raise _Bad(name)  # NaN and the infinities, which JSON does not have
 
 
-def _text(content: dict[str, Any], name: str, pattern: re.Pattern[str]) -> str:
+def _text(content: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
     value = content.get(name)
     if not isinstance(value, str) or not pattern.fullmatch(value):
         raise _Bad(f"its {name} is missing or malformed")
     return value
 
 
-def _number(content: dict[str, Any], name: str, minimum: int, maximum: int) -> int:
+def _number(content: Mapping[str, Any], name: str, minimum: int, maximum: int) -> int:
     value = content.get(name)
     if type(value) is not int or not minimum <= value <= maximum:  # a bool is no number here
         raise _Bad(f"its {name} is missing or out of range")
     return value
 
 
-def _names(content: dict[str, Any], name: str) -> tuple[str, ...]:
+def _names(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = content.get(name)
     if not isinstance(value, list):
         raise _Bad(f"its {name} is no list")

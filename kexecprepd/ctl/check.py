@@ -6,18 +6,23 @@ from argparse import Namespace
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
+from ..core.facilities import Firmware
 from ..core.finding import Finding, State
+from ..core.origin import Origin
 from ..core.surroundings import Surroundings, cautions
+from ..reading.clock import now
+from ..reading.firmware import read_firmware
 from ..reading.kernel import (
     Obstacle,
     System,
     file_load_obstacle,
     load_obstacle,
+    read_origin,
     signed_only,
     system_of,
 )
 from ..reading.surroundings import read_surroundings
-from . import loaded
+from . import loaded, origin_view
 from .client import Client
 from .commands import source_of
 from .exits import CtlError, Exit
@@ -56,7 +61,7 @@ class Answer:
     """All that the answer is made of; `properties` are the daemon's, by their names.
 
     `found` is None where the findings are not for this user, `prospect` where no kernel is named,
-    `standing` where none is loaded.
+    `standing` where none is loaded. `firmware` is what there is of it, `origin` how this kernel came.
     """
 
     properties: dict[str, Any]
@@ -65,6 +70,8 @@ class Answer:
     surroundings: Surroundings
     prospect: "Prospect | None"
     standing: Standing | None
+    origin: Origin
+    firmware: Firmware
 
     @property
     def state(self) -> State:
@@ -99,7 +106,16 @@ def check(options: Namespace) -> Exit:
     around = read_surroundings(options.root, system)
     source = source_of(options)
     standing = loaded.look(options.root, system)
-    answer = Answer(source.properties(), _findings(source), system, around, prospect, standing)
+    answer = Answer(
+        properties=source.properties(),
+        found=_findings(source),
+        system=system,
+        surroundings=around,
+        prospect=prospect,
+        standing=standing,
+        origin=read_origin(options.root),
+        firmware=read_firmware(options.root),
+    )
     if options.json != "off":
         print_json(_as_json(answer), options.json)
     else:
@@ -148,6 +164,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
         "cautions": [asdict(caution) for caution in cautions(answer.surroundings)],
         "kernel": None if answer.prospect is None else answer.prospect.as_json(),
         "loaded": loaded.as_json(answer.standing),
+        "origin": origin_view.as_json(answer.origin, properties, answer.firmware),
     }
 
 
@@ -183,6 +200,18 @@ def _print(answer: Answer) -> None:
     if around:
         print("\nBeside the map:")
         print_findings(around)
+    _print_fates(answer)
+
+
+def _print_fates(answer: Answer) -> None:
+    """What was lost, after any kexec."""
+    fates = origin_view.fates(answer.origin, answer.firmware)
+    if not fates:
+        return
+    words = origin_view.as_text(answer.origin, answer.properties, answer.firmware, now().realtime)
+    print(f"\nAfter the kexec:\n  Started by {words}.")
+    for name, what in fates.items():
+        print(f"  {name:<24} {coloured(what)}")
 
 
 def _lines(answer: Answer) -> dict[str, str]:

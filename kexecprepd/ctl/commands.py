@@ -12,9 +12,11 @@ from typing import Any
 
 from ..core.finding import Severity, State
 from ..core.image import sha256
+from ..reading.clock import now
+from ..reading.firmware import read_firmware
 from ..reading.kernel import read_system
 from ..reading.tree import words_of
-from . import loaded, map_view
+from . import loaded, map_view, origin_view
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline
@@ -43,6 +45,9 @@ def status(options: Namespace) -> Exit:
         "Image": f"{regions}, sha256 {digest}" if digest else "none",
         "Findings": ", ".join(counts),
         "Generation": f"{properties['Generation']}, since {since:%a %Y-%m-%d %H:%M:%S %Z}",
+        "Started by": origin_view.as_text(
+            origin_view.origin_of(properties), properties, read_firmware(_HERE), now().realtime
+        ),
         "Loaded": printable(loaded.as_text(standing)) if standing else "no",
         "Boot ID": properties["BootID"],
         "Daemon": f"kexecprepd {properties['Version']}",

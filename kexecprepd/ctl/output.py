@@ -11,7 +11,7 @@ from typing import Any
 from ..core.finding import Detail, Finding, kinds
 
 _COLOURS = {"ready": "32", "degraded": "33", "invalid": "31", "unsupported": "90"}
-_COLOURS |= {"error": "31", "warning": "33", "info": "90"}
+_COLOURS |= {"error": "31", "warning": "33", "info": "90", "lost": "31"}
 
 
 def print_json(value: Any, mode: str) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 from gi.repository import GLib
 
 from ..reading.clock import boot_id
+from ..reading.kernel import read_origin
 from ..wire.bus import Bus, BusUnavailable
 from ..wire.names import (
     BUS_NAME,
@@ -58,7 +59,7 @@ class Daemon:
         self._watcher = MemoryWatcher(lambda: self._follower.look())
         self._retry = Retry(lambda: self._follower.look(), Timer())
         self._follower = Follower(root, boot_id(root))
-        manager = Manager(self._follower.handover, self._follower.refresh)
+        manager = Manager(self._follower.handover, read_origin(root), self._follower.refresh)
         bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
         bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
         bus.own(BUS_NAME)

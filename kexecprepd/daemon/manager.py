@@ -15,6 +15,7 @@ from gi.repository import GLib
 from .. import __version__
 from ..core.finding import Severity, State
 from ..core.generation import Handover
+from ..core.origin import Origin
 from ..core.placement import PlacementError, excluded_ranges, place
 from ..core.presence import present_memory_map
 from ..core.snapshot import Snapshot
@@ -23,12 +24,13 @@ from ..wire.bus import Reply, signal
 from ..wire.errors import Failed, Invalid, InvalidArgs, Unsupported
 from ..wire.loader_info import loader_info
 from ..wire.names import MANAGER
+from ..wire.receipt import to_wire as receipt_to_wire
 
 Properties = dict[str, Any]
 
 
-def properties_of(handover: Handover) -> Properties:
-    """All properties of the interface for one handover, by their names."""
+def properties_of(handover: Handover, origin: Origin) -> Properties:
+    """All properties of the interface for one handover, by their names: values that JSON has."""
     assessment, snapshot = handover.assessment, handover.snapshot
     return {
         "State": str(assessment.state),
@@ -41,6 +43,9 @@ def properties_of(handover: Handover) -> Properties:
         "SnapshotTimestamp": handover.taken.realtime,
         "SnapshotTimestampMonotonic": handover.taken.monotonic,
         "BootID": handover.boot_id,
+        "StartedBy": str(origin.started_by),
+        "KexecCount": origin.kexec_count or 0,
+        "Receipt": origin.receipt.members() if origin.receipt else {},
         "Version": __version__,
     }
 
@@ -51,21 +56,35 @@ class Manager:
     MapChanged = signal()
     PropertiesChanged = signal()
 
-    def __init__(self, handover: Handover, refresh: Callable[[], Handover | Unreadable]) -> None:
-        """`refresh` reads everything again, and brings the present handover or why there was
+    def __init__(
+        self, handover: Handover, origin: Origin, refresh: Callable[[], Handover | Unreadable]
+    ) -> None:
+        """`origin` is how this kernel was started, which no handover changes.
+
+        `refresh` reads everything again, and brings the present handover or why there was
         nothing to judge that by; whoever else it tells, it has told `show` before it returns.
         """
         self._refresh = refresh
+        self._origin = origin
         self._adopt(handover)
 
     def _adopt(self, handover: Handover) -> None:
         self._handover = handover
-        self._properties = properties_of(handover)
+        self._properties = properties_of(handover, self._origin)
         info = loader_info(handover)
         self._info = GLib.Variant(
             "a{sv}",
             {name: GLib.Variant(*typed) for name, typed in info.to_wire().items()} if info else {},
         )
+
+    @property
+    def Receipt(self) -> dict[str, Any]:
+        """The one property that is not on the wire as JSON has it."""
+        receipt = self._origin.receipt
+        return {
+            name: GLib.Variant(*typed)
+            for name, typed in (receipt_to_wire(receipt) if receipt else {}).items()
+        }
 
     def __getattr__(self, name: str) -> Any:
         try:

@@ -339,6 +339,9 @@ def test_the_properties_say_what_is_served(daemon: Daemon, client: Client, tree:
         "WarningCount": 0,
         "ErrorCount": 0,
         "BootID": (tree / "proc/sys/kernel/random/boot_id").read_text().strip(),
+        "StartedBy": "boot-loader",
+        "KexecCount": 0,
+        "Receipt": {},
         "Version": __version__,
     }
     assert all(taken)
