@@ -19,8 +19,8 @@ FORMAT = 1
 LIMIT = 4096
 """Bytes of a receipt at most."""
 
-_PIECE = 8
-"""Bytes: a receipt ends on a multiple, so that no gap is between it and the node after it."""
+SIZE = 1024
+"""Bytes of every receipt that is made here, so that its place is found before it is written."""
 
 _U32 = (1 << 32) - 1
 _I63 = (1 << 63) - 1
@@ -72,11 +72,10 @@ class Receipt:
         }
 
     def pack(self) -> bytes:
-        """The node's payload, filled up with blanks to a multiple of 8 bytes."""
-        text = json.dumps(self.members(), separators=(",", ":")).encode("ascii")
-        padded = text + b" " * (-len(text) % _PIECE)
-        assert len(padded) <= LIMIT
-        return padded
+        """The node's payload, filled up with blanks to SIZE."""
+        packed = json.dumps(self.members(), separators=(",", ":")).encode("ascii")
+        assert len(packed) <= SIZE
+        return packed.ljust(SIZE)
 
 
 @dataclass(frozen=True, slots=True)

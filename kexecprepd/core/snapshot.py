@@ -134,6 +134,14 @@ class SetupData:
 
 
 @dataclass(frozen=True, slots=True)
+class RawNode:
+    """A setup_data node's type and payload, as they are."""
+
+    type: int
+    payload: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class KernelTraits:
     """What the running kernel says of itself; None where the tree that was read does not tell."""
 

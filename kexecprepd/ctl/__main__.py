@@ -160,6 +160,11 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "--no-efi", action="store_true", help="leave EFI out; the daemon is not asked then"
     )
+    load.add_argument(
+        "--no-receipt",
+        action="store_true",
+        help="do not tell the next kernel what was handed over, and by whom",
+    )
 
 
 def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) -> None:

@@ -61,7 +61,7 @@ class Answer:
     """All that the answer is made of; `properties` are the daemon's, by their names.
 
     `found` is None where the findings are not for this user, `prospect` where no kernel is named,
-    `standing` where none is loaded. `firmware` is what there is of it, `origin` how this kernel came.
+    `standing` where none is loaded. `origin` is how this kernel was started.
     """
 
     properties: dict[str, Any]

@@ -9,18 +9,22 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from .. import __version__
 from ..core.errors import KexecprepdError
+from ..core.facilities import present
+from ..core.receipt import Receipt
 from ..loader import kexec, preflight, request
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
 from ..loader.request import Loaded, Request
 from ..reading.clock import boot_id, now
+from ..reading.firmware import read_firmware
 from ..reading.iomem import IomemError
-from ..reading.kernel import read_system
+from ..reading.kernel import read_origin, read_system
 from ..reading.tree import ReadError, words_of
 from .client import Client
 from .exits import CtlError, Exit, failed
-from .load_source import Source, of_daemon, of_tree
+from .load_source import Image, Source, of_daemon, of_tree
 from .load_view import Report, print_report
 from .loaded import is_stale, remembered
 from .output import print_json, printable
@@ -82,7 +86,8 @@ def _require_sense(options: Namespace) -> None:
         sentence = "A kernel is loaded on this system alone, not in the tree that --root names."
         raise CtlError(Exit.USAGE, sentence, "Add --dry-run, or leave --root out.")
     others = (options.kernel, options.append, *options.initrd)
-    others_set = options.reuse_cmdline or options.dry_run or options.no_efi
+    flags = (options.reuse_cmdline, options.dry_run, options.no_efi, options.no_receipt)
+    others_set = any(flags)
     if options.again and (others_set or any(each is not None for each in others)):
         sentence = "--again loads what was loaded before, as it was."
         raise CtlError(Exit.USAGE, sentence, "Leave out --again, or KERNEL and the other options.")
@@ -125,6 +130,7 @@ def _as_options(asked: Request) -> dict[str, object]:
         "append": asked.append,
         "reuse_cmdline": asked.reuse_cmdline,
         "no_efi": not asked.efi,
+        "no_receipt": not asked.receipt,
     }
 
 
@@ -173,19 +179,22 @@ def _is_true(loaded: Loaded) -> bool:
 
 
 def _loaded(source: Source, asked: Request) -> Loaded:
-    try:
-        boot = boot_id(_ROOT)
-    except OSError as error:
-        sentence = f"Which boot this is cannot be told: {words_of(error)}."
-        raise LoadError(sentence, "Mount /proc.") from error
     return Loaded(
-        boot_id=boot,
+        boot_id=_boot_id(_ROOT),
         efi=source.image is not None,
         handover_sha256=source.handover_sha256,
         generation=source.generation,
         loaded_at=now().realtime,
         request=asked,
     )
+
+
+def _boot_id(root: Path) -> str:
+    try:
+        return boot_id(root)
+    except OSError as error:
+        sentence = f"Which boot this is cannot be told: {words_of(error)}."
+        raise LoadError(sentence, "Mount /proc.") from error
 
 
 def _given_up(error: KexecprepdError) -> CtlError:
@@ -208,10 +217,32 @@ def _plan(wanted: Wanted, options: Namespace) -> tuple[Source, Plan]:
     source = of_daemon() if here else of_tree(options.root, efi=not options.no_efi)
     image = source.image
     sketch = draft(
-        wanted.kernel, wanted.initrd, wanted.cmdline, source.machine, image.size if image else 0
+        wanted.kernel,
+        wanted.initrd,
+        wanted.cmdline,
+        source.machine,
+        image.size if image else 0,
+        receipt=wanted.asked.receipt,
     )
-    handed = image.handed if image and sketch.image_address is not None else None
-    return source, finish(sketch, handed, os.urandom(SEED_SIZE))
+    if sketch.image_address is None:
+        image = None
+    receipt = _receipt(source, image, options.root) if sketch.has_receipt else None
+    handed = image.handed if image else None
+    return source, finish(sketch, handed, os.urandom(SEED_SIZE), receipt)
+
+
+def _receipt(source: Source, image: Image | None, root: Path) -> Receipt:
+    """What the next kernel is told of this load."""
+    return Receipt(
+        from_boot_id=_boot_id(root),
+        sha256=image.sha256 if image else "",
+        region_count=image.region_count if image else 0,
+        loader=f"kexecprepctl {__version__}",
+        loaded_at=now().realtime,
+        kexec_count=read_origin(root).next_count,
+        generation=source.generation,
+        had=present(read_firmware(root)),
+    )
 
 
 def _report(

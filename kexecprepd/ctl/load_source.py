@@ -18,14 +18,18 @@ from ..loader.screen import screen_info
 from ..reading import iomem, screen
 from ..reading.kernel import read_system
 from ..reading.surroundings import read_surroundings
-from ..reading.sysfs import read_boot_params, read_setup_data
+from ..reading.sysfs import read_boot_params, read_carried, read_setup_data
 from ..reading.tree import Tree
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline
+from .output import plural, size
 
 _WITHOUT = "--no-efi loads without EFI."
 _HERE = Path("/")
+
+_ROOM = 4 << 20
+"""Bytes of the firmware's own setup_data nodes that are handed on: a hundred option ROMs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +144,12 @@ def _machine(
     with Tree.open(root / "sys") as tree:
         boot_params = tree.bytes("kernel/boot_params/data", SIZE)
         at_boot = e820_at_boot(read_boot_params(tree), read_setup_data(tree))
+        carried, left_out = read_carried(tree, _ROOM)
+    if left_out:
+        notes += (
+            f"{plural(left_out, 'setup_data node')} of the firmware's (option ROMs or properties "
+            f"of devices) are left out: all together take more than {size(_ROOM)}.",
+        )
     machine = Machine(
         memory_map=tuple(memory_map),
         usable=usable(memory_map, resources, excluded, at_boot),
@@ -148,5 +158,6 @@ def _machine(
         acpi_rsdp=acpi_rsdp,
         secure_boot=secure_boot,
         five_level_paging=bool(system.five_level_paging),
+        carried=carried,
     )
     return machine, notes

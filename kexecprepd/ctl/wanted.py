@@ -45,6 +45,7 @@ def read_wanted(options: Namespace) -> Wanted:
         append=options.append,
         reuse_cmdline=options.reuse_cmdline,
         efi=not options.no_efi,
+        receipt=not options.no_receipt,
     )
     name, built_in = str(options.kernel), None
     unified = uki.is_pe(data)

@@ -2,8 +2,8 @@
 """Plans a load: what goes where, and the bytes that go there. Asks nothing and touches nothing.
 
 It takes two steps: a draft says where everything goes, and the plan has the bytes as well.
-The setup_data list begins with the image, which leads to the RNG seed, and that to the rest of
-the memory map where boot_params cannot hold all of it.
+The setup_data list begins with the image, which leads to the firmware's own nodes, the RNG seed,
+the receipt, and the rest of the memory map where boot_params cannot hold all of it.
 """
 
 from dataclasses import dataclass, replace
@@ -12,18 +12,19 @@ from ..abi.bootparam import EFI_INFO, SIGNATURE_64, SIZE, EfiInfo, unpack_efi_in
 from ..abi.efi import DESCRIPTOR_VERSION, PAGE_SIZE
 from ..abi.setup_data import (
     EFI_SETUP_DATA_SIZE,
-    HEADER_SIZE,
     SETUP_E820_EXT,
     SETUP_EFI,
+    SETUP_KEXP,
     SETUP_RNG_SEED,
     Header,
-    pack_node,
     relink,
     unpack_header,
 )
 from ..core.image import DESCRIPTOR_SIZE, DESCRIPTORS_OFFSET
-from ..core.snapshot import MemoryRange
-from . import boot_params, e820
+from ..core.receipt import SIZE as RECEIPT_SIZE
+from ..core.receipt import Receipt
+from ..core.snapshot import MemoryRange, RawNode
+from . import boot_params, e820, nodes
 from .boot_params import Told
 from .bzimage import ENTRY_64, BzImage
 from .errors import LoadError
@@ -39,8 +40,7 @@ CMDLINE = "command line"
 BOOT_PARAMS = "boot_params"
 STUB = "entry stub"
 IMAGE = "EFI image"
-SEED = "RNG seed"
-E820_EXT = "memory map"
+NODES = "setup_data"
 
 SEED_SIZE = 32
 """Bytes; as many as the kernel's own loader gives (RNG_SEED_LENGTH in kexec-bzimage64.c)."""
@@ -61,7 +61,8 @@ class Machine:
 
     `boot_params` are the running kernel's 4096 bytes, `screen_info` 64 for the next one;
     `secure_boot` is the byte of that name in the former (0 unset, 1 unknown, 2 disabled,
-    3 enabled), `acpi_rsdp` is 0 where it is not known.
+    3 enabled), `acpi_rsdp` is 0 where it is not known; `carried` are the firmware's own
+    setup_data nodes.
     """
 
     memory_map: tuple[MemoryRange, ...]
@@ -71,6 +72,7 @@ class Machine:
     acpi_rsdp: int
     secure_boot: int
     five_level_paging: bool
+    carried: tuple[RawNode, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +90,8 @@ class Handed:
 class Draft:
     """Where everything goes, within what is `usable`; `placements` in the order of the requests.
 
-    `image_address` is None where EFI is left out. `next_node` is where the image leads to.
+    `image_address` is None where EFI is left out. `next_node` is where the image leads to;
+    `has_receipt` whether there is room for one.
     """
 
     kernel: BzImage
@@ -100,6 +103,7 @@ class Draft:
     image_size: int
     image_address: int | None
     next_node: int
+    has_receipt: bool
     notes: tuple[str, ...]
 
 
@@ -128,7 +132,13 @@ class Plan:
 
 
 def draft(
-    kernel: BzImage, initrd: bytes | None, cmdline: str, machine: Machine, image_size: int
+    kernel: BzImage,
+    initrd: bytes | None,
+    cmdline: str,
+    machine: Machine,
+    image_size: int,
+    *,
+    receipt: bool = False,
 ) -> Draft:
     """Find a place for everything; `image_size` in bytes, 0 to leave EFI out.
 
@@ -149,15 +159,14 @@ def draft(
             "memory that is long in other use for their initrd's."
         )
     line = boot_params.command_line(kernel, cmdline)
-    extension = e820.extension(e820.entries(machine.memory_map))
+    beside = _nodes(machine, bytes(SEED_SIZE), bytes(RECEIPT_SIZE) if receipt else None)
     sizes = {
         INITRD: len(initrd or b""),
         IMAGE: image_size,
         BOOT_PARAMS: SIZE,
         CMDLINE: len(line),
         STUB: STUB_SIZE,
-        SEED: HEADER_SIZE + SEED_SIZE,
-        E820_EXT: HEADER_SIZE + len(extension) if extension else 0,
+        NODES: nodes.size(beside),
     }
     requests = [
         Request(
@@ -182,23 +191,27 @@ def draft(
         placements=placements,
         image_size=image_size,
         image_address=addresses.get(IMAGE),
-        next_node=addresses[SEED],
+        next_node=addresses[NODES],
+        has_receipt=receipt,
         notes=tuple(notes),
     )
 
 
-def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
+def finish(
+    draft: Draft, handed: Handed | None, seed: bytes, receipt: Receipt | None = None
+) -> Plan:
     """Put the bytes together; `seed` are 32 random ones, `handed` is None if EFI is left out.
 
     Raises LoadError where what was handed is not whole, or not what the draft has a place for.
     """
     if len(seed) != SEED_SIZE or (handed is None) != (draft.image_address is None):
         raise ValueError("a plan takes 32 bytes of seed, and an image if there is a place for it")
+    if (receipt is None) == draft.has_receipt:
+        raise ValueError("a plan takes a receipt if there is a place for it")
     image, efi_info = _linked(draft, handed) if handed else (b"", bytes(EFI_INFO.size))
     kernel, machine = draft.kernel, draft.machine
     addresses = {each.name: each.address for each in draft.placements}
-    listed = e820.entries(machine.memory_map)
-    extension = e820.extension(listed)
+    beside = _nodes(machine, seed, receipt.pack() if receipt else None)
     told = Told(
         screen_info=machine.screen_info,
         cmdline_address=addresses[CMDLINE],
@@ -208,7 +221,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
         efi_info=efi_info,
         acpi_rsdp=machine.acpi_rsdp,
         secure_boot=machine.secure_boot,
-        e820=listed,
+        e820=e820.entries(machine.memory_map),
     )
     entry = addresses[KERNEL] + ENTRY_64
     content = {
@@ -218,8 +231,7 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
         BOOT_PARAMS: boot_params.compose(kernel, machine.boot_params, told),
         CMDLINE: draft.cmdline,
         STUB: stub(addresses[STUB], entry, addresses[BOOT_PARAMS]),
-        SEED: pack_node(addresses.get(E820_EXT, 0), SETUP_RNG_SEED, seed),
-        E820_EXT: pack_node(0, SETUP_E820_EXT, extension or b""),
+        NODES: nodes.chain(beside, draft.next_node),
     }
     segments = (
         Segment(each.name, each.address, each.size, content[each.name]) for each in draft.placements
@@ -231,6 +243,17 @@ def finish(draft: Draft, handed: Handed | None, seed: bytes) -> Plan:
         efi=handed is not None,
         notes=draft.notes,
     )
+
+
+def _nodes(machine: Machine, seed: bytes, receipt: bytes | None) -> tuple[RawNode, ...]:
+    """The nodes beside the image, in their order."""
+    extension = e820.extension(e820.entries(machine.memory_map))
+    own = (
+        (SETUP_RNG_SEED, seed),
+        (SETUP_KEXP, receipt),
+        (SETUP_E820_EXT, extension),
+    )
+    return (*machine.carried, *(RawNode(kind, payload) for kind, payload in own if payload))
 
 
 def _require_limits(placements: tuple[Placement, ...], usable: Usable) -> None:

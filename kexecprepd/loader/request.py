@@ -57,6 +57,7 @@ class Request:
     append: str | None
     reuse_cmdline: bool
     efi: bool
+    receipt: bool = True
     syscall: str = "load"
 
 
@@ -182,6 +183,7 @@ def _unpacked(value: Any) -> Loaded:
             append=request.of("append", str, type(None)),
             reuse_cmdline=request.of("reuse-cmdline", bool),
             efi=request.of("efi", bool),
+            receipt=request.of("receipt", bool),
             syscall=request.of("syscall", str),
         ),
     )

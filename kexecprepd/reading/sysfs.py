@@ -14,9 +14,11 @@ from ..abi.bootparam import BootParams, E820Entry, unpack_e820
 from ..abi.efi import U32, U64
 from ..abi.setup_data import (
     EFI_SETUP_DATA_SIZE,
+    SETUP_APPLE_PROPERTIES,
     SETUP_E820_EXT,
     SETUP_EFI,
     SETUP_KEXP,
+    SETUP_PCI,
     EfiSetupData,
     unpack_efi_setup_data,
 )
@@ -27,6 +29,7 @@ from ..core.snapshot import (
     KernelTraits,
     MemoryBlocks,
     MemoryRange,
+    RawNode,
     RuntimeRegion,
     SetupData,
     Snapshot,
@@ -209,6 +212,28 @@ def read_setup_data(tree: Tree) -> tuple[SetupData, ...]:
         kind = tree.hex(f"{top}/{number}/type", U32)
         nodes.append(SetupData(kind, _content(tree, kind, f"{top}/{number}/data")))
     return tuple(nodes)
+
+
+def read_carried(tree: Tree, room: int) -> tuple[tuple[RawNode, ...], int]:
+    """The setup_data nodes that are the firmware's own, in their order, and how many more there are
+    that do not fit `room` bytes with the rest. Raises ReadError.
+
+    They hold no address: option ROMs are told by the devices' numbers, Apple's properties by paths.
+    """
+    top = "kernel/boot_params/setup_data"
+    kept: list[RawNode] = []
+    left_out = 0
+    for number in tree.numbered(top) or ():
+        kind = tree.hex(f"{top}/{number}/type", U32)
+        if kind not in (SETUP_PCI, SETUP_APPLE_PROPERTIES):
+            continue
+        payload = tree.bytes_within(f"{top}/{number}/data", room)
+        if payload is None:
+            left_out += 1
+        else:
+            kept.append(RawNode(kind, payload))
+            room -= len(payload)
+    return tuple(kept), left_out
 
 
 def _content(

@@ -21,7 +21,14 @@ def wanted(top: Path, kernel: bytes, *initrds: bytes, **options: Any) -> Wanted:
     paths = [top / f"initrd.{number}" for number in range(len(initrds))]
     for path, content in zip(paths, initrds, strict=True):
         path.write_bytes(content)
-    given = {"append": None, "reuse_cmdline": False, "no_efi": False, "root": top, **options}
+    given = {
+        "append": None,
+        "reuse_cmdline": False,
+        "no_efi": False,
+        "no_receipt": False,
+        "root": top,
+        **options,
+    }
     return read_wanted(Namespace(kernel=top / "kernel", initrd=paths, **given))
 
 

@@ -15,6 +15,7 @@ from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
 from kexecprepd.loader.plan import Handed, Machine, Plan, draft, finish
 from tests.support.kernels import MIB, free, kernel, memory_map
+from tests.support.plans import nodes_of, params_of, read
 from tests.support.recordings import (
     BGRT,
     BOOT_PARAMS,
@@ -73,40 +74,14 @@ def handed(snapshot: Snapshot | None) -> Handed | None:
     return Handed(compose(snapshot).pack(), efi_info(snapshot)) if snapshot else None
 
 
-def read(plan: Plan, address: int, size: int) -> bytes:
-    """Memory after the kernel has put all segments in place."""
-    for segment in plan.segments:
-        if segment.address <= address and address + size <= segment.address + segment.size:
-            content = segment.data.ljust(segment.size, b"\0")
-            return content[address - segment.address :][:size]
-    raise AssertionError(f"nothing is loaded at {address:#x}")
-
-
 def u64(plan: Plan, address: int) -> int:
     value: int = struct.unpack("<Q", read(plan, address, 8))[0]
     return value
 
 
-def params_of(plan: Plan) -> bytes:
-    """What rsi points to when the stub jumps."""
-    stub = read(plan, plan.entry, 0x80)
-    return read(plan, struct.unpack_from("<Q", stub, stub.index(b"\x48\xbe") + 2)[0], 4096)
-
-
 def halves(params: bytes, low: int, high: int) -> int:
     value: int = struct.unpack_from("<I", params, high)[0] << 32
     return value | int(struct.unpack_from("<I", params, low)[0])
-
-
-def nodes_of(plan: Plan) -> list[tuple[int, int, bytes]]:
-    """(address, type, payload) of the setup_data list."""
-    nodes = []
-    (address,) = struct.unpack_from("<Q", params_of(plan), 0x250)
-    while address:
-        following, kind, size = struct.unpack("<QII", read(plan, address, 16))
-        nodes.append((address, kind, read(plan, address + 16, size)))
-        address = following
-    return nodes
 
 
 def refusal(machine: Machine, new: BzImage | None = None, initrd: bytes | None = INITRD) -> str:

@@ -78,7 +78,15 @@ def test_the_names_are_those_of_the_manual(root: Path) -> None:
         "request",
     }
     asked = content["request"]
-    assert set(asked) == {"kernel", "initrds", "append", "reuse-cmdline", "efi", "syscall"}
+    assert set(asked) == {
+        "kernel",
+        "initrds",
+        "append",
+        "reuse-cmdline",
+        "efi",
+        "receipt",
+        "syscall",
+    }
 
 
 def test_nothing_else_stays_beside_it(root: Path) -> None:
