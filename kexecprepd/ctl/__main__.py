@@ -55,6 +55,7 @@ def _asking() -> Commands:
     # Late, so that --help and wrong usage do not wait for GLib.
     from . import commands
     from .check import check
+    from .metrics import metrics
     from .watch import watch
 
     return {
@@ -64,6 +65,7 @@ def _asking() -> Commands:
         "findings": commands.findings,
         "dump": commands.dump,
         "watch": watch,
+        "metrics": metrics,
     }
 
 
@@ -105,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         help="pack it here from sysfs, without the daemon, even if it is invalid",
     )
     add("watch", "print changes as they come")
+    add("metrics", "print it all for Prometheus")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
     add("unload", "forget the kernel that is loaded (root)")
     add("exec", "shut down, and start the kernel that is loaded (root)")

@@ -17,6 +17,8 @@ from tests.support.daemon import CHECKOUT
 from tests.support.notify_socket import DEADLINE
 from tests.support.recordings import write
 
+from .unprivileged import SETPRIV
+
 # Where the kernel would go, and what is right above the place that it has then: without a look at
 # /proc/iomem that is where everything would go.
 CRASH = (0x100_0000, 0xFFF_FFFF)
@@ -37,9 +39,12 @@ _NAMESPACE = (*_WITHOUT_SYS_BOOT, "unshare", "--mount", "--propagation=unchanged
 Done = subprocess.CompletedProcess[str]
 
 
-def run_ctl(tree: Path, environment: Mapping[str, str], *arguments: str | Path) -> Done:
-    """Run kexecprepctl to its end on the machine of the tree."""
-    command = [*_NAMESPACE, "sh", "-c", _MOUNT, str(tree), sys.executable, "-m", "kexecprepd.ctl"]
+def run_ctl(
+    tree: Path, environment: Mapping[str, str], *arguments: str | Path, user: bool = False
+) -> Done:
+    """Run kexecprepctl to its end on the machine of the tree, as root or without rights."""
+    program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
+    command = [*_NAMESPACE, "sh", "-c", _MOUNT, str(tree), *program]
     return subprocess.run(
         [*command, *map(str, arguments)],
         env={**environment, "PYTHONPATH": str(CHECKOUT)},
