@@ -22,11 +22,13 @@ from ..reading.firmware import read_firmware
 from ..reading.iomem import IomemError
 from ..reading.kernel import read_origin, read_system
 from ..reading.tree import ReadError, words_of
+from ..wire import journal
+from ..wire.journal import Message
 from .client import Client
 from .exits import CtlError, Exit, failed
 from .load_source import Image, Source, of_daemon, of_tree
 from .load_view import Report, print_report
-from .loaded import is_stale, remembered
+from .loaded import STALE, is_stale, remembered
 from .output import print_json, printable
 from .wanted import Wanted, read_wanted
 
@@ -109,8 +111,11 @@ def _load_again(options: Namespace) -> Exit:
             raise CtlError(Exit.FAILED, sentence, "Name a KERNEL to load.")
         again = Namespace(**{**vars(options), **_as_options(before.request)})
         try:
+            true = _is_true(before)
+            if not true:
+                _tell_journal(before)
             wanted = read_wanted(again)
-            if wanted.asked == before.request and _is_true(before):
+            if wanted.asked == before.request and true:
                 _say(options, _STILL_TRUE)
                 return Exit.OK
             obstacle = preflight.check(_ROOT)
@@ -121,6 +126,19 @@ def _load_again(options: Namespace) -> Exit:
         report = _load(wanted, again, replaces_stale=True)
     print_report(report, options.json)
     return Exit.OK
+
+
+def _tell_journal(stale: Loaded) -> None:
+    """An entry of its own, for whoever watches for it; on a terminal the outcome is enough."""
+    if journal.is_standard_error():
+        fields = {
+            "MESSAGE": f"{STALE} It is loaded again.",
+            "MESSAGE_ID": str(Message.STALE),
+            "PRIORITY": "4",
+            "SYSLOG_IDENTIFIER": "kexecprepctl",
+            "KEXECPREPD_KERNEL": stale.request.kernel.path,
+        }
+        journal.send(_ROOT, fields)
 
 
 def _as_options(asked: Request) -> dict[str, object]:

@@ -12,8 +12,10 @@ from ..core.snapshot import Snapshot
 from ..core.unreadable import Unreadable
 from ..reading.clock import now
 from ..reading.sysfs import read_snapshot
+from ..wire.journal import Message
 from . import cache
 from .cache import Cached, CacheError
+from .journal import about
 
 log = logging.getLogger(__name__)
 
@@ -146,4 +148,6 @@ def _log_assessment(current: Handover) -> None:
             level = _LEVELS[finding.severity]
             log.log(level, "%s: %s %s", finding.code, finding.message, finding.hint)
     worst = logging.ERROR if assessment.state is State.INVALID else logging.INFO
-    log.log(worst, "Generation %d, %s: %s", current.generation, assessment.state, assessment.reason)
+    number, state = current.generation, assessment.state
+    extra = about(Message.STATE, state=state, generation=number)
+    log.log(worst, "Generation %d, %s: %s", number, state, assessment.reason, extra=extra)

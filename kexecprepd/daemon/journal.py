@@ -7,8 +7,13 @@ Source: org.freedesktop.LogControl1(5), sd-daemon(3) for the <N> prefixes.
 import logging
 import os
 import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TextIO
 
+from ..wire import journal
 from ..wire.errors import InvalidArgs
+from ..wire.journal import Message
 
 _LEVELS = {
     "emerg": logging.CRITICAL,
@@ -30,6 +35,9 @@ _PREFIXES = {
 }
 
 
+_FIELDS = "journal_fields"
+
+
 class _JournalFormatter(logging.Formatter):
     """Gives every line its priority: a traceback is many lines, and each is an entry."""
 
@@ -38,14 +46,43 @@ class _JournalFormatter(logging.Formatter):
         return "\n".join(prefix + line for line in super().format(record).splitlines())
 
 
-def set_up(level: int = logging.INFO) -> "LogControl":
-    """Log to stderr: with priorities where systemd made it the journal's, else plainly."""
+class _JournalHandler(logging.StreamHandler[TextIO]):
+    """Sends entries with their fields, and what the journal does not take as lines to stderr."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(sys.stderr)
+        self._root = root
+
+    def emit(self, record: logging.LogRecord) -> None:
+        fields = {
+            "MESSAGE": logging.Formatter().format(record),
+            "PRIORITY": _PREFIXES.get(record.levelno, "<5>")[1],
+            "SYSLOG_IDENTIFIER": LogControl.SyslogIdentifier,
+            **record.__dict__.get(_FIELDS, {}),
+        }
+        if not journal.send(self._root, fields):
+            super().emit(record)
+
+
+def about(message: Message, **fields: object) -> Mapping[str, Mapping[str, str]]:
+    """The `extra` of a log record: which message it is, and fields that tell more than its text."""
+    named = {f"KEXECPREPD_{name.upper()}": str(value) for name, value in fields.items()}
+    return {_FIELDS: {"MESSAGE_ID": str(message), **named}}
+
+
+def set_up(root: Path, level: int = logging.INFO) -> "LogControl":
+    """Log to the journal below `root` where that reads stderr, and else there.
+
+    Lines on stderr have priorities where systemd says that the journal is at their end.
+    """
     to_journal = "JOURNAL_STREAM" in os.environ
-    handler = logging.StreamHandler(sys.stderr)
+    handler: logging.Handler = logging.StreamHandler(sys.stderr)
+    if journal.is_standard_error():
+        handler = _JournalHandler(root)
     handler.setFormatter(_JournalFormatter() if to_journal else logging.Formatter())
-    root = logging.getLogger()
-    root.addHandler(handler)
-    root.setLevel(level)
+    logger = logging.getLogger()
+    logger.addHandler(handler)
+    logger.setLevel(level)
     return LogControl("journal" if to_journal else "console")
 
 

@@ -8,9 +8,11 @@ from typing import Any
 
 from gi.repository import GLib
 
+from ..core.origin import Origin, StartedBy
 from ..reading.clock import boot_id
 from ..reading.kernel import read_origin
 from ..wire.bus import Bus, BusUnavailable
+from ..wire.journal import Message
 from ..wire.names import (
     BUS_NAME,
     LOG_CONTROL,
@@ -32,7 +34,7 @@ log = logging.getLogger(__name__)
 
 def run(root: Path, level: int) -> int:
     """Serve until SIGTERM or SIGINT (returns 0), or until that cannot be done (returns 1)."""
-    log_control = journal.set_up(level)
+    log_control = journal.set_up(root, level)
     try:
         daemon = Daemon(root, log_control)
     except BusUnavailable as error:
@@ -59,7 +61,8 @@ class Daemon:
         self._watcher = MemoryWatcher(lambda: self._follower.look())
         self._retry = Retry(lambda: self._follower.look(), Timer())
         self._follower = Follower(root, boot_id(root))
-        manager = Manager(self._follower.handover, read_origin(root), self._follower.refresh)
+        origin = read_origin(root)
+        manager = Manager(self._follower.handover, origin, self._follower.refresh)
         bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
         bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
         bus.own(BUS_NAME)
@@ -67,6 +70,7 @@ class Daemon:
         self._follower.subscribe(lambda handover, _: cache.keep(root, handover))
         self._follower.subscribe(manager.show)
         # With the name comes the right to the cache: no second daemon gets this far.
+        _log_origin(origin)
         self._follower.begin()
         # READY=1 tells systemd of this one.
         self._follower.subscribe(lambda *_: self._notifier.status(self._words()))
@@ -118,6 +122,21 @@ class Daemon:
         if not self._follower.look() and self._follower.unread is None:
             log.info("Read everything again: nothing has changed")
         self._notifier.ready(self._words())
+
+
+def _log_origin(origin: Origin) -> None:
+    receipt = origin.receipt
+    if receipt is not None:
+        count = "unknown" if origin.kexec_count is None else origin.kexec_count
+        log.info(
+            "Started by kexec, with a receipt of %s from boot %s; kexecs since power-on: %s",
+            receipt.loader,
+            receipt.from_boot_id,
+            count,
+            extra=journal.about(Message.RECEIPT, loader=receipt.loader, kexec_count=count),
+        )
+    elif origin.started_by is StartedBy.KEXEC:
+        log.info("Started by kexec, without a receipt that can be used")
 
 
 def _soon(callback: Any) -> None:

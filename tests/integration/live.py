@@ -11,7 +11,7 @@ import subprocess
 import sys
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from tests.support.daemon import CHECKOUT
 from tests.support.notify_socket import DEADLINE
@@ -40,7 +40,11 @@ Done = subprocess.CompletedProcess[str]
 
 
 def run_ctl(
-    tree: Path, environment: Mapping[str, str], *arguments: str | Path, user: bool = False
+    tree: Path,
+    environment: Mapping[str, str],
+    *arguments: str | Path,
+    user: bool = False,
+    stderr: int | IO[bytes] = subprocess.PIPE,
 ) -> Done:
     """Run kexecprepctl to its end on the machine of the tree, as root or without rights."""
     program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
@@ -49,7 +53,8 @@ def run_ctl(
         [*command, *map(str, arguments)],
         env={**environment, "PYTHONPATH": str(CHECKOUT)},
         cwd=CHECKOUT,
-        capture_output=True,
+        stdout=subprocess.PIPE,
+        stderr=stderr,
         text=True,
         timeout=DEADLINE,
     )

@@ -11,7 +11,9 @@ import pytest
 
 from kexecprepd.loader import request
 from kexecprepd.loader.request import File, Loaded, Request
+from kexecprepd.wire.journal import Message
 from tests.support.daemon import Daemon
+from tests.support.journal_socket import journal
 from tests.support.kernels import bzimage
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import BOOT_ID, add_range, remove, set_memory_blocks, write
@@ -226,3 +228,21 @@ def test_a_tree_tells_of_what_is_loaded_in_it(ctl: Ctl, machine: Path, loaded: L
     shown = json.loads(ctl("check", "--root", machine, "--json=short").stdout)
 
     assert shown["loaded"]["stale"] is True
+
+
+def test_the_journal_is_told_of_a_stale_kernel(
+    bus: PrivateBus, machine: Path, loaded: Loaded, top: Path
+) -> None:
+    change_memory(machine)
+    with journal(machine, top / "errors") as told, (top / "errors").open("wb") as errors:
+        run_ctl(
+            machine,
+            {**bus.environment, "JOURNAL_STREAM": told.stream},
+            *("load", "--again"),
+            stderr=errors,
+        )
+        (entry,) = told.entries()
+
+    assert entry["MESSAGE_ID"] == Message.STALE
+    assert entry["KEXECPREPD_KERNEL"] == loaded.request.kernel.path
+    assert "is stale" in entry["MESSAGE"]
