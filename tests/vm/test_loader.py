@@ -1,14 +1,20 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""A chain of kernels, each loaded by the one before: EFI and the firmware's tables survive it."""
+"""A chain of kernels, each loaded by the one before: EFI and the firmware's tables survive it.
+
+And each knows how many there were, by the receipts; what other loaders lose is told.
+"""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from kexecprepd.wire.journal import Message
 from tests.lab.guest import Guest
 
 from . import expected
@@ -24,7 +30,11 @@ VENDOR = "6b657865-6370-7265-7064-766d74657374"
 ATTRIBUTES = (7).to_bytes(4, "little")  # NON_VOLATILE, BOOTSERVICE_ACCESS, RUNTIME_ACCESS
 
 SETUP_DATA = "/sys/kernel/boot_params/setup_data"
+SETUP_PCI = 3
 SETUP_EFI = 4
+ROM_SIZE = 39_984
+"""Bytes of the node with the option ROM of QEMU's standard graphics card."""
+
 SECURE_BOOT = 0x1EC
 SECURE_BOOT_DISABLED = 2
 
@@ -40,6 +50,7 @@ class Kernel:
     dmi: str | None
     acpi: frozenset[str]
     secure_boot: int
+    roms: tuple[bytes, ...]
     efi_payload: bytes | None
 
     @classmethod
@@ -53,7 +64,8 @@ class Kernel:
             dmi=text(guest, "/sys/class/dmi/id/product_name"),
             acpi=frozenset(names(guest, "/sys/firmware/acpi/tables")),
             secure_boot=guest.read_file("/sys/kernel/boot_params/data")[SECURE_BOOT],
-            efi_payload=efi_payload(guest),
+            roms=tuple(payloads(guest, SETUP_PCI)),
+            efi_payload=next(iter(payloads(guest, SETUP_EFI)), None),
         )
 
 
@@ -92,13 +104,31 @@ def digest(guest: Guest, path: str) -> str | None:
     return hashlib.sha256(done.stdout).hexdigest() if done.returncode == 0 else None
 
 
-def efi_payload(guest: Guest) -> bytes | None:
-    """The payload of the SETUP_EFI node that this kernel was handed."""
-    for number in names(guest, SETUP_DATA):
-        kind = guest.read_file(f"{SETUP_DATA}/{number}/type")
-        if int(kind, 16) == SETUP_EFI:
-            return guest.read_file(f"{SETUP_DATA}/{number}/data")
-    return None
+def payloads(guest: Guest, kind: int) -> list[bytes]:
+    """The payloads of the setup_data nodes of a type that this kernel was handed."""
+    return [
+        guest.read_file(f"{SETUP_DATA}/{number}/data")
+        for number in sorted(names(guest, SETUP_DATA), key=int)
+        if int(guest.read_file(f"{SETUP_DATA}/{number}/type"), 16) == kind
+    ]
+
+
+def checked(guest: Guest) -> dict[str, Any]:
+    """What `kexecprepctl check` says."""
+    shown: dict[str, Any] = json.loads(
+        guest.run(["kexecprepctl", "check", "--json=short"], check=False).stdout
+    )
+    return shown
+
+
+def assert_no_receipt(guest: Guest) -> None:
+    """This kernel does not know how many kexecs there were, and says so."""
+    told = properties(guest)
+    assert (told["StartedBy"], told["KexecCount"], told["Receipt"]) == ("kexec", 0, {})
+    words = guest.run(["kexecprepctl", "status"]).stdout
+    assert "Started by: kexec, without a receipt" in words
+    option_roms = checked(guest)["origin"]["firmware"]["option-roms"]
+    assert option_roms == {"before": None, "now": False}
 
 
 def write_variable(guest: Guest, name: str, value: bytes) -> None:
@@ -140,7 +170,14 @@ def test_the_first_kernel_has_what_can_be_lost(first: Kernel) -> None:
     assert first.bgrt
     assert first.dmi
     assert "BGRT" in first.acpi
+    assert [len(rom) for rom in first.roms] == [ROM_SIZE]
     assert first.efi_payload is None
+
+
+def test_the_first_kernel_knows_that_it_is_the_first(guest: Guest) -> None:
+    told = properties(guest)
+    assert (told["StartedBy"], told["KexecCount"], told["Receipt"]) == ("boot-loader", 0, {})
+    assert "Started by: a boot loader\n" in guest.run(["kexecprepctl", "status"]).stdout
 
 
 def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
@@ -158,6 +195,7 @@ def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
 @pytest.mark.parametrize("number", range(1, KEXECS + 1))
 def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     write_variable(guest, f"Before{number}", b"written by the one before")
+    boot_id = properties(guest)["BootID"]
     load(guest)
     image = guest.read_file("/run/kexecprepd/setup_data")
     assert guest.reboot(["kexecprepctl", "exec"]) == "running"
@@ -170,7 +208,25 @@ def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     assert now.efi_payload == image[16:112]
     assert now.variables >= first.variables
     assert replace(now, efi_payload=None, variables=first.variables) == first
-    assert properties(guest)["State"] == "ready"
+    told = properties(guest)
+    assert (told["State"], told["StartedBy"], told["KexecCount"]) == ("ready", "kexec", number)
+    assert told["Receipt"]["from-boot-id"]["data"] == boot_id
+    words = guest.run(["kexecprepctl", "status"], user="tester").stdout
+    assert "what was handed over is what arrived; EFI variables answer" in words
+    fates = checked(guest)["origin"]["firmware"]
+    assert {name for name, was in fates.items() if was["before"] and not was["now"]} == set()
+    assert (
+        fates["variables"] == fates["bgrt"] == fates["option-roms"] == {"before": True, "now": True}
+    )
+
+
+def test_the_journal_explains_the_receipt(guest: Guest) -> None:
+    entry = guest.run(["journalctl", "--catalog", f"MESSAGE_ID={Message.RECEIPT}"]).stdout
+    assert f"kexecs since power-on: {KEXECS}" in entry
+    assert (
+        "-- Subject: This kernel was started by kexec, and has a receipt of kexecprepctl " in entry
+    )
+    assert "-- Defined-By: kexecprepd" in entry
 
 
 def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> None:
@@ -179,7 +235,37 @@ def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> N
     assert guest.reboot(["systemctl", "kexec"]) == "running"
     now = Kernel.of(guest)
     assert now.variables >= first.variables
-    assert replace(now, efi_payload=None, variables=first.variables) == first
+    assert now.roms == ()
+    assert replace(now, efi_payload=None, variables=first.variables, roms=first.roms) == first
+    assert_no_receipt(guest)
+
+
+# kexecprepctl with a receipt in it that is not true.
+LIAR = """
+import sys
+from dataclasses import replace
+from kexecprepd.core.receipt import Receipt
+from kexecprepd.ctl.__main__ import main
+
+pack = Receipt.pack
+Receipt.pack = lambda self: pack(replace(self, sha256="ab" * 32))
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+def test_a_receipt_that_is_not_true_is_told_and_breaks_nothing(guest: Guest, first: Kernel) -> None:
+    kernel, initrd = files(guest)
+    options = ["load", kernel, "--initrd", initrd, "--reuse-cmdline"]
+    guest.run(["python3", "-c", LIAR, *options], timeout=120)
+    assert guest.reboot(["kexecprepctl", "exec"]) == "running"
+
+    shown = checked(guest)
+    codes = [finding["code"] for finding in shown["findings"] if finding["severity"] != "info"]
+    assert (shown["state"], codes) == ("degraded", ["receipt-differs"])
+    assert (shown["origin"]["arrived"], shown["origin"]["kexec-count"]) == (False, None)
+    words = guest.run(["kexecprepctl", "status"]).stdout
+    assert "at least the 3rd kernel since power-on" in words
+    assert Kernel.of(guest).sha256 == first.sha256
 
 
 def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Kernel) -> None:
@@ -192,6 +278,7 @@ def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Ke
     assert (first.secure_boot, now.secure_boot) == (SECURE_BOOT_DISABLED, 0)
     # What a loader cannot lose by placing things where it likes is still there.
     assert (now.regions, now.dmi, now.acpi) == (first.regions, first.dmi, first.acpi)
+    assert_no_receipt(guest)
 
 
 def test_the_last_kernel_powers_off(guest: Guest, tmp_path: Path) -> None:
