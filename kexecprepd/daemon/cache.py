@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Keeps a handover in /run/kexecprepd for late shutdown and for the daemon's next start.
 
-`setup_data` (the image) and `snapshot.json` (everything else) are symbolic links into one
-directory behind the link `current`. Replacing that link replaces both files in one step, so
-no reader finds one of them old and the other new, half-written or stale. `changed` is a plain file
-that is written and closed after that: for systemd's PathChanged=, which does not see links change.
+`setup_data` (the image), `snapshot.json` (everything else) and `view` (sysfs as a loader should
+find it) are symbolic links into one directory behind the link `current`. Replacing that link
+replaces all of them in one step, so no reader finds one of them old and another new, half-written
+or stale. `changed` is a plain file that is written and closed after that: for systemd's
+PathChanged=, which does not see links change.
 
 All is done below one open directory, which is no link: where the root is another's tree, the daemon
 writes nowhere else.
@@ -25,7 +26,8 @@ from typing import Any
 from ..core.errors import KexecprepdError
 from ..core.generation import Handover, Parts, Timestamp
 from ..core.image import sha256
-from ..reading import small
+from ..core.view import DIRECTORY_MODE, view
+from ..reading import small, view_files
 from ..wire.loader_info import loader_info
 
 FORMAT = 1
@@ -36,6 +38,7 @@ DIRECTORY = Path("run/kexecprepd")
 
 IMAGE = "setup_data"
 SNAPSHOT = "snapshot.json"
+VIEW = "view"
 
 CHANGED = "changed"
 
@@ -92,7 +95,7 @@ def keep(root: Path, handover: Handover) -> None:
 
 
 def write(root: Path, handover: Handover) -> None:
-    """Replace the cached pair with a handover, both files in one step, and write `changed`.
+    """Replace the cached pair and view with a handover's, in one step, and write `changed`.
 
     Whatever else has one of these names is removed. Raises CacheError where that fails; the old
     pair is then gone, or the error says that it is stale.
@@ -151,9 +154,11 @@ def _replace(directory: int, handover: Handover) -> None:
             _write_file(directory, f"{new}/{IMAGE}", data)
         text = json.dumps(document(handover), indent=1).encode() + b"\n"
         _write_file(directory, f"{new}/{SNAPSHOT}", text)
+        _write_view(directory, f"{new}/{VIEW}", handover)
         if data is not None:
             _link(directory, IMAGE, f"{_CURRENT}/{IMAGE}")
         _link(directory, SNAPSHOT, f"{_CURRENT}/{SNAPSHOT}")
+        _link(directory, VIEW, f"{_CURRENT}/{VIEW}")
         _link(directory, _CURRENT, new)
     except OSError:
         with suppress(OSError):
@@ -183,6 +188,14 @@ def _write_file(directory: int, name: str, content: bytes) -> None:
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
     with open(os.open(name, flags, 0o400, dir_fd=directory), "wb") as file:
         file.write(content)
+
+
+def _write_view(directory: int, name: str, handover: Handover) -> None:
+    os.mkdir(name, dir_fd=directory)
+    os.chmod(name, DIRECTORY_MODE, dir_fd=directory)
+    for folder, files in view(handover).items():
+        os.mkdir(f"{name}/{folder.name}", dir_fd=directory)
+        view_files.write(f"{name}/{folder.name}", folder, files, dir_fd=directory)
 
 
 def _link(directory: int, name: str, target: str) -> None:
@@ -223,7 +236,7 @@ def _touch(directory: int, handover: Handover) -> None:
 
 def _withdraw(directory: int) -> bool:
     """Take the pair away, so that nobody takes it for the present one; whether it is gone."""
-    names = {_CURRENT, IMAGE, SNAPSHOT}
+    names = {_CURRENT, IMAGE, SNAPSHOT, VIEW}
     for name in names:
         with suppress(OSError):
             _clear(directory, name)

@@ -16,7 +16,15 @@ from tests.support.recordings import BOOT_ID
 from tests.support.snapshots import read_snapshot
 
 TAKEN = Timestamp(1_700_000_000_000_000, 42_000_000)
-NAMES = ("setup_data", "snapshot.json", "current", "changed", ".current.new", ".setup_data.new")
+NAMES = (
+    "setup_data",
+    "snapshot.json",
+    "view",
+    "current",
+    "changed",
+    ".current.new",
+    ".setup_data.new",
+)
 
 
 @pytest.fixture
@@ -36,6 +44,7 @@ def in_place(root: Path, handover: Handover) -> bool:
         and cached.mismatch is None
         and cached.generation == handover.generation
         and (directory(root) / "setup_data").read_bytes() == handover.assessment.image
+        and (directory(root) / "view/memmap/0/start").is_file()
         and (directory(root) / "changed").read_text() == f"{handover.generation}\n"
     )
 
@@ -137,7 +146,7 @@ def test_a_write_that_fails_leaves_no_stale_pair(
         cache.write(tree, numbered(handover, 2, TAKEN))
 
     assert not raised.value.stale
-    for name in ("setup_data", "snapshot.json", "current"):
+    for name in ("setup_data", "snapshot.json", "view", "current"):
         assert not os.path.lexists(directory(tree) / name)
     following = numbered(handover, 3, TAKEN)
     cache.write(tree, following)
