@@ -13,7 +13,8 @@ from .exits import CtlError, Exit, prefix_of_errors
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
 
-Commands = dict[str, Callable[[argparse.Namespace], Exit]]
+Commands = dict[str, Callable[[argparse.Namespace], int]]
+"""Each returns an `Exit`, but for run: that ends as what it has run."""
 
 _CODES = """exit codes:
   0  all is well              4  the map is invalid
@@ -45,7 +46,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    loads = options.command in ("load", "unload", "exec")
+    loads = options.command in ("load", "unload", "exec", "run")
     code = (_loading() if loads else _asking())[options.command or "status"](options)
     sys.stdout.flush()
     return code
@@ -54,6 +55,7 @@ def _run(options: argparse.Namespace) -> int:
 def _asking() -> Commands:
     # Late, so that --help and wrong usage do not wait for GLib.
     from . import commands
+    from .adopt import adopt
     from .check import check
     from .metrics import metrics
     from .watch import watch
@@ -66,15 +68,17 @@ def _asking() -> Commands:
         "dump": commands.dump,
         "watch": watch,
         "metrics": metrics,
+        "adopt": adopt,
     }
 
 
 def _loading() -> Commands:
     # Later still: the others do without the loader.
     from .load import load
+    from .run import run
     from .start import exec_loaded, unload
 
-    return {"load": load, "unload": unload, "exec": exec_loaded}
+    return {"load": load, "unload": unload, "exec": exec_loaded, "run": run}
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -111,6 +115,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
     add("unload", "forget the kernel that is loaded (root)")
     add("exec", "shut down, and start the kernel that is loaded (root)")
+    run = add("run", "run another loader, and have it find EFI and memory as they are (root)")
+    run.add_argument(
+        "arguments",
+        metavar="COMMAND",
+        nargs=argparse.REMAINDER,
+        help="a program that loads a kernel, with its arguments; a -- before it is left out",
+    )
+    adopt = add("adopt", "have a unit's loader do so; without a unit list them (root)")
+    adopt.add_argument("units", metavar="UNIT", nargs="*", help="a service that loads a kernel")
+    adopt.add_argument("--undo", action="store_true", help="leave the units to themselves again")
     return parser
 
 

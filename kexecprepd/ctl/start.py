@@ -5,7 +5,6 @@ import os
 import signal
 import sys
 from argparse import Namespace
-from pathlib import Path
 
 from ..core.surroundings import OF_FIRMWARE, cautions
 from ..loader import kexec, preflight, request
@@ -13,26 +12,25 @@ from ..reading.kernel import System, read_system
 from ..reading.surroundings import read_surroundings
 from ..reading.tree import words_of
 from .exits import CtlError, Exit
+from .here import HERE, require_here
 from .load import in_words, uninterrupted
 from .loaded import AGAIN, STALE, is_stale, remembered
 from .output import print_json
-
-_ROOT = Path("/")
 
 
 @in_words()
 def unload(options: Namespace) -> Exit:
     """Forget the kernel that is loaded, if there is one, and what was asked for."""
-    _require_here(options)
-    loaded = bool(read_system(_ROOT).kernel_loaded)
-    obstacle = preflight.check(_ROOT) if loaded else None
+    require_here(options)
+    loaded = bool(read_system(HERE).kernel_loaded)
+    obstacle = preflight.check(HERE) if loaded else None
     if obstacle is not None:
         raise obstacle
-    if loaded or request.path_of(_ROOT).parent.exists():
-        with request.alone(_ROOT), uninterrupted():
+    if loaded or request.path_of(HERE).parent.exists():
+        with request.alone(HERE), uninterrupted():
             if loaded:
                 kexec.unload()
-            request.forget(_ROOT)
+            request.forget(HERE)
     if options.json != "off":
         print_json({"unloaded": loaded}, options.json)
     else:
@@ -43,12 +41,12 @@ def unload(options: Namespace) -> Exit:
 @in_words()
 def exec_loaded(options: Namespace) -> Exit:
     """Have systemd shut down, and start the kernel that is loaded, unless that is stale."""
-    _require_here(options)
+    require_here(options)
     # A load that is under way, also one that systemd has begun for a change, is waited for.
-    with request.alone(_ROOT):
-        system = read_system(_ROOT)
+    with request.alone(HERE):
+        system = read_system(HERE)
         _require_true(system)
-    for caution in cautions(read_surroundings(_ROOT, system), OF_FIRMWARE):
+    for caution in cautions(read_surroundings(HERE, system), OF_FIRMWARE):
         print(f"note: {caution.message} {caution.hint}", file=sys.stderr)
     sys.stdout.flush()
     # Python ignores it, and what is run in its place would go on ignoring it.
@@ -63,15 +61,9 @@ def exec_loaded(options: Namespace) -> Exit:
 
 def _require_true(system: System) -> None:
     if not system.kernel_loaded:
-        request.forget(_ROOT)
+        request.forget(HERE)
         hint = "Load one first: `kexecprepctl load KERNEL`."
         raise CtlError(Exit.FAILED, "No kernel is loaded, so there is none to start.", hint)
-    loaded = remembered(_ROOT)
-    if loaded is not None and is_stale(_ROOT, loaded):
+    loaded = remembered(HERE)
+    if loaded is not None and is_stale(HERE, loaded):
         raise CtlError(Exit.FAILED, STALE, AGAIN)
-
-
-def _require_here(options: Namespace) -> None:
-    if options.root != _ROOT:
-        sentence = f"{options.command} is about this system, not about the tree that --root names."
-        raise CtlError(Exit.USAGE, sentence, "Leave --root out.")

@@ -39,6 +39,11 @@ _NAMESPACE = (*_WITHOUT_SYS_BOOT, "unshare", "--mount", "--propagation=unchanged
 Done = subprocess.CompletedProcess[str]
 
 
+def on_machine(tree: Path, *command: str) -> tuple[str, ...]:
+    """What runs a command on the machine of the tree."""
+    return (*_NAMESPACE, "sh", "-c", _MOUNT, str(tree), *command)
+
+
 def run_ctl(
     tree: Path,
     environment: Mapping[str, str],
@@ -48,9 +53,8 @@ def run_ctl(
 ) -> Done:
     """Run kexecprepctl to its end on the machine of the tree, as root or without rights."""
     program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
-    command = [*_NAMESPACE, "sh", "-c", _MOUNT, str(tree), *program]
     return subprocess.run(
-        [*command, *map(str, arguments)],
+        on_machine(tree, *program, *map(str, arguments)),
         env={**environment, "PYTHONPATH": str(CHECKOUT)},
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,

@@ -51,7 +51,9 @@ def test_every_command_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
     assert complete("--json", "=", "short", "f") == ["findings"]
 
 
-@pytest.mark.parametrize("command", [[], ["status"], ["check"], ["dump"], ["watch"], ["load"]])
+@pytest.mark.parametrize(
+    "command", [[], ["status"], ["check"], ["dump"], ["watch"], ["load"], ["run"], ["adopt"]]
+)
 def test_every_option_is_offered(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     options = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of(capsys, *command)))
     assert {word.rstrip("=") for word in complete(*command, "-")} == options
@@ -91,6 +93,12 @@ def test_a_command_line_is_none_of_the_words_of_load(tmp_path: Path) -> None:
     assert complete("load", *value, folder=tmp_path) == []
     assert complete("load", "--append", "vm", folder=tmp_path) == []
     assert complete("load", *value, "vm", folder=tmp_path) == ["vmlinuz"]
+
+
+def test_a_program_and_then_files_are_offered_for_run(tmp_path: Path) -> None:
+    (tmp_path / "vmlinuz").touch()
+    assert "printf" in complete("run", "print", folder=tmp_path)
+    assert complete("run", "kexec", "vm", folder=tmp_path) == ["vmlinuz"]
 
 
 def test_directories_are_offered_for_root(tmp_path: Path) -> None:
