@@ -6,9 +6,8 @@ And each knows how many there were, by the receipts; what other loaders lose is 
 
 from __future__ import annotations
 
-import hashlib
 import json
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,100 +16,21 @@ import pytest
 from kexecprepd.wire.journal import Message
 from tests.lab.guest import Guest
 
-from . import expected
 from .machines import WITH_LOGO, on
 from .service import properties
+from .survivors import VARIABLES, Kernel, files
 
 pytestmark = [pytest.mark.vm, on(WITH_LOGO)]
 
 KEXECS = 5
 
-VARIABLES = "/sys/firmware/efi/efivars"
 VENDOR = "6b657865-6370-7265-7064-766d74657374"
 ATTRIBUTES = (7).to_bytes(4, "little")  # NON_VOLATILE, BOOTSERVICE_ACCESS, RUNTIME_ACCESS
 
-SETUP_DATA = "/sys/kernel/boot_params/setup_data"
-SETUP_PCI = 3
-SETUP_EFI = 4
 ROM_SIZE = 39_984
 """Bytes of the node with the option ROM of QEMU's standard graphics card."""
 
-SECURE_BOOT = 0x1EC
 SECURE_BOOT_DISABLED = 2
-
-
-@dataclass(frozen=True)
-class Kernel:
-    """What one kernel of the chain shows of EFI and of the firmware's tables."""
-
-    regions: frozenset[tuple[int, ...]]
-    sha256: str
-    variables: frozenset[str]
-    bgrt: str | None
-    dmi: str | None
-    acpi: frozenset[str]
-    secure_boot: int
-    roms: tuple[bytes, ...]
-    efi_payload: bytes | None
-
-    @classmethod
-    def of(cls, guest: Guest) -> Kernel:
-        """Ask the running one."""
-        return cls(
-            regions=regions(guest),
-            sha256=properties(guest)["Sha256"],
-            variables=frozenset(names(guest, VARIABLES)),
-            bgrt=digest(guest, "/sys/firmware/acpi/bgrt/image"),
-            dmi=text(guest, "/sys/class/dmi/id/product_name"),
-            acpi=frozenset(names(guest, "/sys/firmware/acpi/tables")),
-            secure_boot=guest.read_file("/sys/kernel/boot_params/data")[SECURE_BOOT],
-            roms=tuple(payloads(guest, SETUP_PCI)),
-            efi_payload=next(iter(payloads(guest, SETUP_EFI)), None),
-        )
-
-
-def regions(guest: Guest) -> frozenset[tuple[int, ...]]:
-    """Type, physical and virtual address, pages and attribute of each runtime region.
-
-    Where the boot logo lies within a larger region, a kexec'd kernel splits that and leaves all
-    pieces the virtual address of the whole (efi_arch_mem_reserve()): here they are whole again.
-    """
-    found: list[list[int]] = []
-    entries = expected.runtime_regions(guest)
-    for r in sorted(entries, key=lambda r: r["phys_addr"]):
-        region = [r[n] for n in ("type", "phys_addr", "virt_addr", "num_pages", "attribute")]
-        last = found[-1] if found else None
-        if last and last[2] == region[2] and last[1] + (last[3] << 12) == region[1]:
-            last[3] += region[3]
-        else:
-            found.append(region)
-    return frozenset(map(tuple, found))
-
-
-def names(guest: Guest, folder: str) -> list[str]:
-    """What is in a directory; nothing where there is none."""
-    return guest.run(["ls", folder], check=False).stdout.split()
-
-
-def text(guest: Guest, path: str) -> str | None:
-    """A file's text, None where there is no such file."""
-    done = guest.run(["cat", path], check=False)
-    return done.stdout.strip() if done.returncode == 0 else None
-
-
-def digest(guest: Guest, path: str) -> str | None:
-    """A file's digest, None where there is no such file."""
-    done = guest.run_bytes(["cat", path], check=False)
-    return hashlib.sha256(done.stdout).hexdigest() if done.returncode == 0 else None
-
-
-def payloads(guest: Guest, kind: int) -> list[bytes]:
-    """The payloads of the setup_data nodes of a type that this kernel was handed."""
-    return [
-        guest.read_file(f"{SETUP_DATA}/{number}/data")
-        for number in sorted(names(guest, SETUP_DATA), key=int)
-        if int(guest.read_file(f"{SETUP_DATA}/{number}/type"), 16) == kind
-    ]
 
 
 def checked(guest: Guest) -> dict[str, Any]:
@@ -142,12 +62,6 @@ def read_variable(guest: Guest, name: str) -> bytes:
     data = guest.read_file(f"{VARIABLES}/{name}-{VENDOR}")
     assert data[:4] == ATTRIBUTES
     return data[4:]
-
-
-def files(guest: Guest) -> tuple[str, str]:
-    """The guest's own kernel and initrd, which the next kernel is to be."""
-    release = guest.run(["uname", "-r"]).stdout.strip()
-    return f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}"
 
 
 def load(guest: Guest) -> None:
