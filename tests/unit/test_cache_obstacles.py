@@ -155,9 +155,9 @@ def test_a_write_that_fails_leaves_no_stale_pair(
 
 @pytest.mark.parametrize("name", ["run", "run/kexecprepd"])
 def test_a_link_in_place_of_the_directory_is_not_followed(
-    tree: Path, handover: Handover, name: str
+    tree: Path, handover: Handover, tmp_path: Path, name: str
 ) -> None:
-    elsewhere = tree.parent / "elsewhere"
+    elsewhere = tmp_path / "elsewhere"
     (elsewhere / "kexecprepd").mkdir(mode=0o755, parents=True)
     (tree / name).parent.mkdir(exist_ok=True)
     (tree / name).symlink_to(elsewhere)

@@ -15,10 +15,10 @@ class Programs:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
 
-    def add(self, name: str, prints: str) -> None:
+    def add(self, name: str, prints: str, interpreter: str = "/bin/sh") -> None:
         """One that prints something, whatever it is asked."""
         path = self._folder / name
-        path.write_text(f"#!/bin/sh\necho '{prints}'\n")
+        path.write_text(f"#!{interpreter}\necho '{prints}'\n")
         path.chmod(0o755)
 
 
@@ -87,8 +87,7 @@ def test_nothing_is_said_of_programs_that_are_not_there(tree: Path, programs: Pr
 
 
 def test_nothing_is_said_of_a_program_that_cannot_be_run(tree: Path, programs: Programs) -> None:
-    programs.add("kexec", "")
-    (tree.parent / "bin/kexec").write_text("#!/no/such/interpreter\n")
+    programs.add("kexec", "kexec-tools 2.0.29", interpreter="/no/such/interpreter")
     assert said(tree, "kexec", "-l") == ""
 
 

@@ -39,9 +39,21 @@ Type=oneshot
 ExecStart={command}
 """
 
-# The release's own unit is a script of SysV: systemd makes a unit of it, and of the one that starts
-# what is loaded. The guests' image has both switched off.
-OF_BOOKWORM = ("kexec-load.service", "kexec.service")
+OF_BOOKWORM = "kexec-load.service"
+"""The release's own: a script of SysV, of which systemd makes a unit. The guests' image masks it."""
+
+# The script that starts what the other one has loaded has no unit there, as kexec-tools masks it.
+STARTER = "start-loaded.service"
+STARTER_UNIT = f"""[Unit]
+Before={OF_BOOKWORM}
+
+[Service]
+Type=oneshot
+RemainAfterExit=yes
+ExecStart=true
+ExecStop=sync
+ExecStop=/etc/init.d/kexec stop
+"""
 
 # As u-root reads the memory map (pkg/boot/kexec, ParseMemoryMap): the types are these words, and
 # a number's base is told by its prefix.
@@ -198,11 +210,11 @@ def test_without_a_view_an_adopted_unit_loads_nothing(guest: Guest, own: None) -
 
 @ON_BOOKWORM
 def test_the_release_s_own_unit_adopted_loads_at_shutdown(guest: Guest, first: Kernel) -> None:
-    guest.run(["rm", "-f", *(f"/etc/systemd/system/{unit}" for unit in OF_BOOKWORM)])
-    guest.run(["systemctl", "daemon-reload"])
-    assert show(guest, OF_BOOKWORM[0])["SourcePath"] == "/etc/init.d/kexec-load"
-    guest.run(["kexecprepctl", "adopt", OF_BOOKWORM[0]])
-    guest.run(["systemctl", "start", *OF_BOOKWORM])
+    guest.run(["rm", f"/etc/systemd/system/{OF_BOOKWORM}"])
+    guest.write_file(f"/etc/systemd/system/{STARTER}", STARTER_UNIT.encode())
+    guest.run(["kexecprepctl", "adopt", OF_BOOKWORM])
+    assert show(guest, OF_BOOKWORM)["SourcePath"] == "/etc/init.d/kexec-load"
+    guest.run(["systemctl", "start", OF_BOOKWORM, STARTER])
 
     assert guest.reboot(["systemctl", "reboot"]) == "running"
     assert_nothing_lost(Kernel.of(guest), first)
