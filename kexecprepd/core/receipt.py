@@ -89,17 +89,13 @@ class Unusable:
     foreign: bool = False
 
 
-class _Bad(Exception):
-    """Why a receipt cannot be used."""
-
-
 def parse(payload: bytes | None) -> Receipt | Unusable:
     """Take a receipt apart; None stands for one that is longer than LIMIT."""
     if payload is None or len(payload) > LIMIT:
         return Unusable(f"it is longer than {LIMIT} bytes")
     try:
         content = json.loads(payload.decode("utf-8"), parse_constant=_no_constant)
-    except (ValueError, RecursionError, _Bad):
+    except (ValueError, RecursionError):
         return Unusable("it is not JSON")
     if not isinstance(content, dict):
         return Unusable("it is no JSON object")
@@ -126,32 +122,32 @@ def of_members(content: Mapping[str, Any]) -> Receipt | Unusable:
             generation=_number(content, "generation", 1, _I63) if "generation" in content else None,
             had=_names(content, "had") if "had" in content else None,
         )
-    except _Bad as error:
+    except ValueError as error:
         return Unusable(str(error))
 
 
 def _no_constant(name: str) -> None:
-    raise _Bad(name)  # NaN and the infinities, which JSON does not have
+    raise ValueError(name)  # NaN and the infinities, which JSON does not have
 
 
 def _text(content: Mapping[str, Any], name: str, pattern: re.Pattern[str]) -> str:
     value = content.get(name)
     if not isinstance(value, str) or not pattern.fullmatch(value):
-        raise _Bad(f"its {name} is missing or malformed")
+        raise ValueError(f"its {name} is missing or malformed")
     return value
 
 
 def _number(content: Mapping[str, Any], name: str, minimum: int, maximum: int) -> int:
     value = content.get(name)
     if type(value) is not int or not minimum <= value <= maximum:  # a bool is no number here
-        raise _Bad(f"its {name} is missing or out of range")
+        raise ValueError(f"its {name} is missing or out of range")
     return value
 
 
 def _names(content: Mapping[str, Any], name: str) -> tuple[str, ...]:
     value = content.get(name)
     if not isinstance(value, list):
-        raise _Bad(f"its {name} is no list")
+        raise ValueError(f"its {name} is no list")
     if not all(isinstance(each, str) and _NAME.fullmatch(each) for each in value):
-        raise _Bad(f"its {name} holds something else than names")
+        raise ValueError(f"its {name} holds something else than names")
     return tuple(value)

@@ -136,7 +136,7 @@ def _add_check_options(check: argparse.ArgumentParser) -> None:
         help="also say whether this bzImage or unified kernel image would take EFI over",
     )
     _add_cmdline_options(check)
-    check.set_defaults(initrd=[], no_efi=False)
+    check.set_defaults(initrd=[], no_efi=False, no_receipt=False)
 
 
 def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
