@@ -34,6 +34,52 @@ class Signal:
     arguments: tuple[Any, ...]
 
 
+class Pending:
+    """A call whose answer is on its way."""
+
+    def __init__(self, connection: Any, message: Any) -> None:
+        self._connection = connection
+        self._result: Any = None
+        connection.send_message_with_reply(
+            message, Gio.DBusSendMessageFlags.NONE, TIMEOUT_MSEC, None, self._arrived
+        )
+
+    def _arrived(self, _connection: Any, result: Any) -> None:
+        self._result = result
+
+    def reply(self) -> tuple[Any, Any]:
+        """As `Client.reply`, once the answer has come; GDBus sees to it that one does."""
+        while self._result is None:
+            GLib.MainContext.default().iteration(True)
+        return _taken_apart(self._connection.send_message_with_reply_finish(self._result))
+
+
+def _taken_apart(answer: Any) -> tuple[Any, Any]:
+    """An answer's Variant and Gio.UnixFDList. Raises Refused."""
+    if answer.get_message_type() == Gio.DBusMessageType.ERROR:
+        raise Refused(answer.get_error_name(), answer.get_arg0() or "")
+    return answer.get_body(), answer.get_unix_fd_list()
+
+
+def _message(
+    method: str,
+    arguments: Any = None,
+    *,
+    interface: str | None = MANAGER,
+    path: str = MANAGER_PATH,
+    destination: str = BUS_NAME,
+    fd: int | None = None,
+) -> Any:
+    """A method call; an `fd` goes along with it, whether the method wants one or not."""
+    fds = None if fd is None else Gio.UnixFDList.new_from_array([os.dup(fd)])
+    message = Gio.DBusMessage.new_method_call(destination, path, interface, method)
+    if arguments is not None:
+        message.set_body(arguments)
+    if fds is not None:
+        message.set_unix_fd_list(fds)
+    return message
+
+
 class Client:
     """A connection of its own to the bus; `signals` is what the daemon sent since it was made."""
 
@@ -49,32 +95,19 @@ class Client:
         if path in PATHS.values():
             self.signals.append(Signal(f"{interface}.{name}", parameters.unpack()))
 
-    def reply(
-        self,
-        method: str,
-        arguments: Any = None,
-        *,
-        interface: str | None = MANAGER,
-        path: str = MANAGER_PATH,
-        destination: str = BUS_NAME,
-        fd: int | None = None,
-    ) -> tuple[Any, Any]:
-        """Call a method: the reply's Variant and Gio.UnixFDList. Raises Refused.
+    def begin(self, method: str, arguments: Any = None, **options: Any) -> Pending:
+        """Call a method without waiting for its answer; the options are those of `_message`."""
+        return Pending(self.connection, _message(method, arguments, **options))
 
-        An `fd` goes along with the call, whether the method wants one or not.
-        """
-        fds = None if fd is None else Gio.UnixFDList.new_from_array([os.dup(fd)])
-        message = Gio.DBusMessage.new_method_call(destination, path, interface, method)
-        if arguments is not None:
-            message.set_body(arguments)
-        if fds is not None:
-            message.set_unix_fd_list(fds)
+    def reply(self, method: str, arguments: Any = None, **options: Any) -> tuple[Any, Any]:
+        """Call a method: the reply's Variant and Gio.UnixFDList. Raises Refused."""
         answer, _ = self.connection.send_message_with_reply_sync(
-            message, Gio.DBusSendMessageFlags.NONE, TIMEOUT_MSEC, None
+            _message(method, arguments, **options),
+            Gio.DBusSendMessageFlags.NONE,
+            TIMEOUT_MSEC,
+            None,
         )
-        if answer.get_message_type() == Gio.DBusMessageType.ERROR:
-            raise Refused(answer.get_error_name(), answer.get_arg0() or "")
-        return answer.get_body(), answer.get_unix_fd_list()
+        return _taken_apart(answer)
 
     def call(self, method: str, arguments: Any = None, **options: Any) -> Any:
         """Call a method: None, its one value, or all of them, unpacked. Raises Refused."""

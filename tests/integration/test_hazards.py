@@ -22,6 +22,9 @@ pytestmark = pytest.mark.bus
 
 WARM_UP = 500
 CALLS_A_ROUND = 1000
+AT_A_TIME = 20
+"""Calls that are under way together: made one by one, they take three times as long."""
+
 BYTES_PER_CALL = 150
 """What a call may leave behind on average: less than the smallest object that could leak."""
 
@@ -37,40 +40,51 @@ def a_file() -> Iterator[int]:
         os.close(fd)
 
 
-def get_setup_data(client: Client, fd: int) -> None:
-    client.reply("GetSetupData")
+Take = Callable[[], object]
+"""Waits for the answer of a call, and takes it."""
 
 
-def get_setup_data_with_fd(client: Client, fd: int) -> None:
-    client.reply("GetSetupData", fd=fd)
+def get_setup_data(client: Client, fd: int) -> Take:
+    return client.begin("GetSetupData").reply
 
 
-def get_property_with_fd(client: Client, fd: int) -> None:
-    client.reply("Get", GET_STATE, interface=PROPERTIES, fd=fd)
+def get_setup_data_with_fd(client: Client, fd: int) -> Take:
+    return client.begin("GetSetupData", fd=fd).reply
 
 
-def get_all_with_fd(client: Client, fd: int) -> None:
-    client.reply("GetAll", GLib.Variant("(s)", (MANAGER,)), interface=PROPERTIES, fd=fd)
+def get_property_with_fd(client: Client, fd: int) -> Take:
+    return client.begin("Get", GET_STATE, interface=PROPERTIES, fd=fd).reply
 
 
-def set_property_with_fd(client: Client, fd: int) -> None:
+def get_all_with_fd(client: Client, fd: int) -> Take:
+    arguments = GLib.Variant("(s)", (MANAGER,))
+    return client.begin("GetAll", arguments, interface=PROPERTIES, fd=fd).reply
+
+
+def set_property_with_fd(client: Client, fd: int) -> Take:
     value = GLib.Variant("(ssv)", (LOG_CONTROL, "LogLevel", GLib.Variant("s", "info")))
-    client.reply("Set", value, interface=PROPERTIES, path=LOG_CONTROL_PATH, fd=fd)
+    return client.begin("Set", value, interface=PROPERTIES, path=LOG_CONTROL_PATH, fd=fd).reply
 
 
-def refused_call_with_fd(client: Client, fd: int) -> None:
-    with pytest.raises(Refused):
-        client.reply("PlaceSetupData", GLib.Variant("(tt)", (1, 0)), fd=fd)
+def refused_call_with_fd(client: Client, fd: int) -> Take:
+    call = client.begin("PlaceSetupData", GLib.Variant("(tt)", (1, 0)), fd=fd)
+
+    def take() -> None:
+        with pytest.raises(Refused):
+            call.reply()
+
+    return take
 
 
-def open_setup_data(client: Client, fd: int) -> None:
-    _, fds = client.reply("OpenSetupData")
-    for each in fds.steal_fds():
-        os.close(each)
+def open_setup_data(client: Client, fd: int) -> Take:
+    call = client.begin("OpenSetupData")
 
+    def take() -> None:
+        _, fds = call.reply()
+        for each in fds.steal_fds():
+            os.close(each)
 
-def refresh(client: Client, fd: int) -> None:
-    client.reply("Refresh")
+    return take
 
 
 CALLS = {
@@ -87,20 +101,23 @@ CALLS = {
 
 @pytest.mark.parametrize(("call", "rounds"), CALLS.items(), ids=[c.__name__ for c in CALLS])
 def test_calls_leave_memory_and_fds_where_they_were(
-    daemon: Daemon, client: Client, call: Callable[[Client, int], None], rounds: int
+    daemon: Daemon, client: Client, call: Callable[[Client, int], Take], rounds: int
 ) -> None:
+    def make(count: int, fd: int) -> None:
+        for _ in range(count // AT_A_TIME):
+            for take in [call(client, fd) for _ in range(AT_A_TIME)]:
+                take()
+        # The last invocation may still be on its way out when its answer has come.
+        client.reply("Describe")
+
     growths = []
     with a_file() as fd:
-        for _ in range(WARM_UP):
-            call(client, fd)
+        make(WARM_UP, fd)
         open_before = daemon.open_fds()
         for _ in range(rounds):
             before = daemon.resident_bytes()
-            for _ in range(CALLS_A_ROUND):
-                call(client, fd)
+            make(CALLS_A_ROUND, fd)
             growths.append((daemon.resident_bytes() - before) / CALLS_A_ROUND)
-        # The last invocation may still be on its way out when its answer has come.
-        client.reply("Describe")
     assert daemon.open_fds() <= open_before
     # An allocator takes its memory in chunks, so one round or the other grows; a leak is in all.
     assert min(growths) < BYTES_PER_CALL, growths
@@ -295,8 +312,8 @@ def test_python_warns_of_nothing_in_the_daemons_own_modules(
     with running(top, tree, bus.environment, python=["-X", "dev"]) as daemon:
         for call in CALLS:
             with a_file() as fd:
-                call(client, fd)
-        refresh(client, -1)
+                call(client, fd)()
+        client.reply("Refresh")
         daemon.stop()
         warnings = [line for line in daemon.stderr.splitlines() if "Warning" in line]
         assert [line for line in warnings if "/kexecprepd/" in line] == []
