@@ -53,14 +53,23 @@ def in_words() -> Iterator[None]:
 
 @contextmanager
 def uninterrupted() -> Iterator[None]:
-    """Have no signal come between what is loaded and what is remembered of it."""
-    before = signal.pthread_sigmask(
-        signal.SIG_BLOCK, (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    )
+    """Have no signal come between what is loaded and what is remembered of it.
+
+    What comes meanwhile comes afterwards. A mask would not do: the kernel gives a signal to any
+    thread that takes it, and GDBus' own does.
+    """
+    came: list[int] = []
+    before = {
+        number: signal.signal(number, lambda number, _frame: came.append(number))
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+    }
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        for each in dict.fromkeys(came):
+            signal.raise_signal(each)
 
 
 @in_words()

@@ -3,7 +3,9 @@
 
 import os
 import signal
+import threading
 from argparse import Namespace
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -80,6 +82,20 @@ def test_what_a_boot_loader_says_of_its_own_is_not_reused(cmdline: str, expected
     assert without_boot_image(cmdline) == expected
 
 
+@pytest.fixture(params=["alone", "beside another thread"])
+def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
+    """As the program is without the bus, and as it is with GDBus' thread, which takes signals."""
+    end = threading.Event()
+    thread = threading.Thread(target=end.wait)
+    if request.param != "alone":
+        thread.start()
+    yield
+    end.set()
+    if request.param != "alone":
+        thread.join()
+
+
+@pytest.mark.usefixtures("_threads")
 def test_no_signal_comes_between_a_load_and_what_is_remembered_of_it() -> None:
     done = False
 
@@ -88,3 +104,4 @@ def test_no_signal_comes_between_a_load_and_what_is_remembered_of_it() -> None:
         done = True
 
     assert done
+    assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
