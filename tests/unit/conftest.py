@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.recordings import FIRST_KERNEL, materialise, mend
+from tests.support.recordings import FIRST_KERNEL, materialise, mend, remove
 
 
 @pytest.fixture(scope="session")
@@ -15,5 +15,10 @@ def _first_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tree(_first_kernel: Path) -> Path:
-    """A healthy first kernel's tree to damage: the same for every test, and mended for each."""
+    """A healthy first kernel's tree to damage: the same for every test, and mended for each.
+
+    It lies in a directory of its own, and whatever a test has put beside it is gone as well.
+    """
+    for beside in {*_first_kernel.parent.iterdir()} - {_first_kernel}:
+        remove(_first_kernel.parent, beside.name)
     return mend(FIRST_KERNEL, _first_kernel)
