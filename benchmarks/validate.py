@@ -28,8 +28,9 @@ def enlarged(snapshot: Snapshot, count: int) -> Snapshot:
     data = recordings.RUNTIME_DATA
     regions, ranges = [], []
     for number in range(count):
-        phys = BASE + number * 2 * PAGE_SIZE
-        virt = VA_START - (32 << 30) + number * 2 * PAGE_SIZE
+        # Downwards, as a first kernel maps them.
+        phys = BASE - number * 2 * PAGE_SIZE
+        virt = VA_START - (32 << 30) - number * 2 * PAGE_SIZE
         regions.append(RuntimeRegion(number, data, phys, virt, 1, RUNTIME | 15))
         ranges.append(MemoryRange(number, phys, phys + PAGE_SIZE - 1, "Reserved"))
     return replace(snapshot, runtime_map=tuple(regions), memory_map=tuple(ranges))

@@ -6,7 +6,8 @@ Little-endian, position-independent, in one piece:
     0    struct setup_data       next = 0, type = 4 (SETUP_EFI), len = 96
     16   struct efi_setup_data   fw_vendor, runtime, tables, smbios, 8 reserved (u64 each)
     112  EFI memory descriptors  40 bytes each: type u32, pad u32, phys_addr, virt_addr,
-                                 num_pages, attribute (u64 each), ascending by phys_addr
+                                 num_pages, attribute (u64 each), ascending by phys_addr; all
+                                 have the RUNTIME attribute
 
 Sources: arch/x86/include/uapi/asm/setup_data.h, arch/x86/include/asm/efi.h, and UEFI
 Specification 2.10, section 7.2.3. The next kernel reads it in arch/x86/platform/efi/quirks.c

@@ -5,10 +5,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from ..abi.bootparam import LOADER_KEXEC, BootParams
-from ..abi.setup_data import SETUP_EFI
+from ..abi.bootparam import BootParams
 from .receipt import Receipt
-from .snapshot import SetupData, receipt_among
+from .snapshot import SetupData, by_kexec, receipt_among
 
 
 class StartedBy(StrEnum):
@@ -43,9 +42,7 @@ def origin(params: BootParams | None, nodes: Iterable[SetupData]) -> Origin:
     """Tell by what this kernel was handed; `params` is None where it does not show that."""
     nodes = tuple(nodes)
     receipt = receipt_among(nodes)
-    # No boot loader makes either of the two nodes, and not every loader calls itself kexec's.
-    by_kexec = receipt is not None or any(node.type == SETUP_EFI for node in nodes)
-    if by_kexec or (params is not None and params.type_of_loader >> 4 == LOADER_KEXEC):
+    if by_kexec(params, nodes):
         started_by = StartedBy.KEXEC
     else:
         started_by = StartedBy.UNKNOWN if params is None else StartedBy.BOOT_LOADER

@@ -37,14 +37,17 @@ class ExcludedRange:
 
 
 def excluded_ranges(snapshot: Snapshot) -> tuple[ExcludedRange, ...]:
-    """Every region of the image, and memory that is listed but absent; ascending.
+    """Every region of the image, every other boot-services entry of the runtime map, and memory
+    that is listed but absent; ascending.
 
     The memory map calls the boot-services ones System RAM though they hold firmware tables
     (ESRT, BGRT, MOK variables, memory attributes) that the next kernel looks up.
     """
+    firmware = [(region, "EFI runtime") for region in snapshot.runtime_regions]
+    firmware += [(region, "EFI boot services") for region in snapshot.left_out]
     regions = (
-        ExcludedRange(region.phys_addr, region.phys_end, f"EFI runtime: {type_name(region.type)}")
-        for region in snapshot.runtime_regions
+        ExcludedRange(region.phys_addr, region.phys_end, f"{kind}: {type_name(region.type)}")
+        for region, kind in firmware
     )
     absent = (ExcludedRange(each.start, each.end, ABSENT) for each in absent_ranges(snapshot))
     return tuple(sorted((*regions, *absent), key=lambda each: (each.start, each.end)))

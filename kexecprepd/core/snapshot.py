@@ -7,9 +7,10 @@ Addresses and sizes are in bytes, physical unless a name says `virt`; all are un
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
-from ..abi.bootparam import BootParams, E820Entry
+from ..abi.bootparam import LOADER_KEXEC, BootParams, E820Entry
 from ..abi.efi import PAGE_SHIFT, RUNTIME, MemoryType
 from ..abi.setup_data import SETUP_EFI, EfiSetupData
+from .cmdline import efi_options
 from .intervals import Interval
 from .receipt import Receipt, Unusable
 
@@ -58,8 +59,15 @@ class RuntimeRegion:
 
     @property
     def is_runtime(self) -> bool:
-        """Whether the firmware needs it mapped after ExitBootServices()."""
+        """Whether the firmware needs it mapped after ExitBootServices(), or the kernel says so."""
         return bool(self.attribute & RUNTIME)
+
+    @property
+    def is_boot_services(self) -> bool:
+        """Whether it was the firmware's before ExitBootServices(): where it is still in the map, a
+        firmware table may be in it.
+        """
+        return self.type in (MemoryType.BOOT_SERVICES_CODE, MemoryType.BOOT_SERVICES_DATA)
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,14 +172,59 @@ class Snapshot:
     boot_params: BootParams | None
     setup_data: tuple[SetupData, ...]
     kernel: KernelTraits
+    withheld: tuple[Interval, ...] = ()
+    """Memory above 4 GiB that this kernel itself calls reserved, as far as it tells."""
+    unknown_attributes: tuple[str, ...] = ()
+    """Files beside those that are known of, by their folder and name: `runtime-map/flags`."""
     runtime_regions: tuple[RuntimeRegion, ...] = field(init=False, repr=False, compare=False)
-    """The regions with the RUNTIME attribute, ascending by physical address, as the first kernel
-    had them: what a kexec'd one has split is one region again."""
+    """The regions of the image, ascending by physical address, as the first kernel had them: each
+    has the RUNTIME attribute, and what a kexec'd kernel has split of one is one region again."""
+    left_out: tuple[RuntimeRegion, ...] = field(init=False, repr=False, compare=False)
+    """The boot-services entries of the runtime map that are not in the image."""
 
     def __post_init__(self) -> None:
-        regions = [region for region in self.runtime_map or () if region.is_runtime]
+        entries = self.runtime_map or ()
+        spare = self._left_out()
+        regions = [e for e in entries if e.is_runtime or (e.is_boot_services and not spare)]
         regions.sort(key=lambda region: (region.phys_addr, region.number))
-        object.__setattr__(self, "runtime_regions", tuple(_rejoined(regions)))
+        # All have the bit in the image: kernels differ in which of the kept ones they give it to.
+        tagged = [
+            r if r.is_runtime else replace(r, attribute=r.attribute | RUNTIME) for r in regions
+        ]
+        # In a first kernel nothing is split, and what looks so is damaged.
+        whole = _rejoined(tagged) if self.started_by_kexec else tagged
+        object.__setattr__(self, "runtime_regions", tuple(whole))
+        object.__setattr__(self, "left_out", spare)
+
+    def _left_out(self) -> tuple[RuntimeRegion, ...]:
+        """What efi=debug alone lists, in a kernel that tags what it keeps for firmware tables.
+
+        Kernels that keep regions without tagging them list both alike; and what a kexec'd kernel
+        was handed was handed on purpose.
+        """
+        debug = "debug" in efi_options(self.kernel.cmdline or "")
+        entries = [entry for entry in self.runtime_map or () if entry.is_boot_services]
+        if not (self.started_by_boot_loader and debug and any(e.is_runtime for e in entries)):
+            return ()
+        return tuple(entry for entry in entries if not entry.is_runtime)
+
+    @property
+    def handed_regions(self) -> int | None:
+        """How many memory descriptors a kexec'd kernel was handed; None where it does not tell."""
+        params = self.boot_params
+        if params is None or not self.handed_efi or not params.efi_info.memdesc_size:
+            return None
+        return params.efi_info.memmap_size // params.efi_info.memdesc_size
+
+    @property
+    def started_by_kexec(self) -> bool:
+        """Whether this kernel says that another kernel started it."""
+        return by_kexec(self.boot_params, self.setup_data)
+
+    @property
+    def started_by_boot_loader(self) -> bool:
+        """Whether this kernel is the first since power-on, and has mapped EFI itself."""
+        return self.boot_params is not None and not self.started_by_kexec
 
     @property
     def e820_at_boot(self) -> tuple[E820Entry, ...]:
@@ -195,6 +248,15 @@ class Snapshot:
         return receipt_among(self.setup_data)
 
 
+def by_kexec(params: BootParams | None, nodes: Iterable[SetupData]) -> bool:
+    """Whether what a kernel was handed tells that another kernel started it."""
+    if params is not None and params.type_of_loader >> 4 == LOADER_KEXEC:
+        return True
+    # No boot loader makes either of the two nodes, and not every loader calls itself kexec's.
+    nodes = tuple(nodes)
+    return receipt_among(nodes) is not None or any(node.type == SETUP_EFI for node in nodes)
+
+
 def receipt_among(nodes: Iterable[SetupData]) -> Receipt | Unusable | None:
     """The first receipt in a list of nodes: the head of the list is what was added last."""
     return next((n.content for n in nodes if isinstance(n.content, Receipt | Unusable)), None)
@@ -214,7 +276,9 @@ def _rejoined(regions: Iterable[RuntimeRegion]) -> list[RuntimeRegion]:
     """Join the pieces that a kexec'd kernel makes of a region, where a firmware table is inside.
 
     It leaves them all the virtual address of the whole, so they can be told from regions that
-    only adjoin. Source: efi_arch_mem_reserve() in arch/x86/platform/efi/quirks.c, since Linux 5.5;
+    only adjoin; it tags the piece with the table in it, and here all are tagged.
+
+    Sources: efi_arch_mem_reserve() in arch/x86/platform/efi/quirks.c, since Linux 5.5;
     efi_memmap_insert() in arch/x86/platform/efi/memmap.c.
     """
     joined: list[RuntimeRegion] = []

@@ -14,7 +14,7 @@ class Unreadable:
     `code` says how, as a finding's code; `path` is the file or directory, `problem` what was
     wrong with it, `hint` what to do. None of them holds an address or a file's content. `denied`:
     the reader lacks a privilege. `transient`: nothing says that the tree itself is bad, and the
-    next reading may well succeed.
+    next reading may well succeed. `contained`: it was denied in a container, where that is right.
     """
 
     code: str
@@ -23,6 +23,7 @@ class Unreadable:
     hint: str
     denied: bool = False
     transient: bool = False
+    contained: bool = False
 
     def __str__(self) -> str:
         return f"{self.path}: {self.problem}"

@@ -8,7 +8,7 @@ from .finding import Finding, Severity, State, kinds
 from .rules import validate
 from .snapshot import Snapshot
 from .unreadable import Unreadable
-from .unsupported import unsupported
+from .unsupported import CONTAINED, unsupported
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +31,8 @@ class Assessment:
 
 def assess(reading: Snapshot | Unreadable) -> Assessment:
     """Judge a snapshot, or the failure to take one."""
+    if isinstance(reading, Unreadable) and reading.contained:
+        return Assessment(State.UNSUPPORTED, CONTAINED.message, (CONTAINED,), None, "")
     if isinstance(reading, Unreadable):
         details = {"path": reading.path}
         failure = Finding(Severity.ERROR, reading.code, f"{reading}.", reading.hint, details)

@@ -10,6 +10,7 @@ from ..core.image import ImageError, compose
 from ..core.presence import present_memory_map
 from ..core.snapshot import MemoryRange, RuntimeRegion, Snapshot
 from ..core.unreadable import Unreadable
+from ..core.unsupported import CONTAINED
 from ..core.verdict import Assessment, assess
 from ..reading.sysfs import read_snapshot
 from .exits import CtlError, Exit, failed
@@ -20,6 +21,8 @@ class Offline:
 
     def __init__(self, root: Path) -> None:
         reading = read_snapshot(root)
+        if isinstance(reading, Unreadable) and reading.contained:
+            raise CtlError(Exit.UNSUPPORTED, CONTAINED.message, CONTAINED.hint)
         if isinstance(reading, Unreadable):
             raise failed(reading)
         self.snapshot: Snapshot = reading

@@ -9,7 +9,7 @@ Linux 5.15), drivers/firmware/efi/efi.c (noefi, efi=noruntime), drivers/firmware
 import re
 from dataclasses import dataclass
 
-from ..core.unsupported import efi_options, runtime_off_option
+from ..core.cmdline import efi_options, runtime_off_option
 from .bzimage import BzImage
 
 _REALTIME = re.compile(r"\bPREEMPT[_ ]RT\b")

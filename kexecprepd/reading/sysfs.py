@@ -7,6 +7,7 @@ drivers/firmware/memmap.c and arch/x86/kernel/ksysfs.c.
 
 import os
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from ..abi import bootparam
@@ -23,6 +24,7 @@ from ..abi.setup_data import (
     unpack_efi_setup_data,
 )
 from ..core import receipt
+from ..core.intervals import Interval
 from ..core.receipt import Receipt, Unusable
 from ..core.snapshot import (
     EfiTables,
@@ -35,7 +37,8 @@ from ..core.snapshot import (
     Snapshot,
 )
 from ..core.unreadable import UNSTABLE, Unreadable
-from . import proc
+from . import iomem, proc
+from .container import contained
 from .tree import ReadError, Tree, unreadable
 
 MAX_PASSES = 10
@@ -43,6 +46,8 @@ MAX_PASSES = 10
 
 _MAX_PAYLOAD = 1 << 20
 """Far above any payload that is read here, far below what could hurt."""
+
+_FOUR_GIB = 1 << 32
 
 _SYSTAB_LINE = re.compile(r"([A-Z][A-Z0-9]*)=(0x(?:0|[1-9a-f][0-9a-f]*))\n")
 _TYPE = re.compile(r"[ -~]{1,64}\n")
@@ -61,6 +66,13 @@ def read_snapshot(root: Path = Path("/"), *, passes: int = MAX_PASSES) -> Snapsh
     be it that something is missing, unreadable or malformed. Where `passes` passes brought no
     agreement, it is unstable.
     """
+    reading = _settled(root, passes)
+    if isinstance(reading, Unreadable) and reading.denied and contained(root):
+        return replace(reading, denied=False, contained=True)
+    return reading
+
+
+def _settled(root: Path, passes: int) -> Snapshot | Unreadable:
     previous: Snapshot | Unreadable | None = None
     for _ in range(passes):
         current = _read_once(root)
@@ -85,15 +97,18 @@ def _read_once(root: Path) -> Snapshot | Unreadable:
 
 
 def _read(root: Path, tree: Tree) -> Snapshot:
+    unknown: set[str] = set()
     has_runtime_map = tree.is_directory("firmware/efi/runtime-map")
     return Snapshot(
         efi=_read_efi(tree, required=has_runtime_map),
-        runtime_map=_read_runtime_map(tree) if has_runtime_map else None,
-        memory_map=_read_memory_map(tree),
+        runtime_map=_read_runtime_map(tree, unknown) if has_runtime_map else None,
+        memory_map=_read_memory_map(tree, unknown),
         memory_blocks=_read_memory_blocks(tree),
         boot_params=read_boot_params(tree, required=has_runtime_map),
         setup_data=read_setup_data(tree),
         kernel=_read_kernel(root, tree),
+        withheld=_read_withheld(root),
+        unknown_attributes=tuple(sorted(unknown)),
     )
 
 
@@ -136,7 +151,7 @@ def read_systab(tree: Tree) -> tuple[tuple[str, int], ...]:
     return tuple(tables.items())
 
 
-def _read_runtime_map(tree: Tree) -> tuple[RuntimeRegion, ...]:
+def _read_runtime_map(tree: Tree, unknown: set[str]) -> tuple[RuntimeRegion, ...]:
     top = "firmware/efi/runtime-map"
     numbers = tree.numbered(top) or []
     regions = []
@@ -148,7 +163,7 @@ def _read_runtime_map(tree: Tree) -> tuple[RuntimeRegion, ...]:
             )
             raise tree.error("sysfs-missing", f"{top}/{expected}", "it is missing", hint)
         entry = f"{top}/{number}"
-        tree.require_names(entry, _RUNTIME_ATTRIBUTES)
+        unknown |= {f"runtime-map/{name}" for name in tree.unknown(entry, _RUNTIME_ATTRIBUTES)}
         regions.append(
             RuntimeRegion(
                 number=number,
@@ -162,7 +177,7 @@ def _read_runtime_map(tree: Tree) -> tuple[RuntimeRegion, ...]:
     return tuple(regions)
 
 
-def _read_memory_map(tree: Tree) -> tuple[MemoryRange, ...] | None:
+def _read_memory_map(tree: Tree, unknown: set[str]) -> tuple[MemoryRange, ...] | None:
     top = "firmware/memmap"
     numbers = tree.numbered(top)
     if numbers is None:
@@ -170,7 +185,7 @@ def _read_memory_map(tree: Tree) -> tuple[MemoryRange, ...] | None:
     ranges = []
     for number in numbers:  # gaps are right here: a removed range's number is not used again
         entry = f"{top}/{number}"
-        tree.require_names(entry, _MEMMAP_ATTRIBUTES)
+        unknown |= {f"memmap/{name}" for name in tree.unknown(entry, _MEMMAP_ATTRIBUTES)}
         kind = tree.text(f"{entry}/type")
         if not _TYPE.fullmatch(kind):
             raise tree.malformed(f"{entry}/type", "one line with the name of a memory type")
@@ -188,7 +203,10 @@ def _read_memory_blocks(tree: Tree) -> MemoryBlocks | None:
     if size == 0:
         raise tree.malformed(f"{top}/block_size_bytes", "a size above 0")
     matches = (_BLOCK.fullmatch(name) for name in names)
-    return MemoryBlocks(size, tuple(sorted(int(match[1]) for match in matches if match)))
+    numbers = sorted(int(match[1]) for match in matches if match)
+    if numbers and (numbers[-1] + 1) * size - 1 > U64:
+        raise tree.malformed(f"{top}/memory{numbers[-1]}", "blocks within 64 bits")
+    return MemoryBlocks(size, tuple(numbers))
 
 
 def read_boot_params(tree: Tree, *, required: bool = False) -> BootParams | None:
@@ -265,6 +283,22 @@ def _read_kernel(root: Path, tree: Tree) -> KernelTraits:
             else False
         ),
         hypervisor=None if hypervisor is None else hypervisor.strip(),
+    )
+
+
+def _read_withheld(root: Path) -> tuple[Interval, ...]:
+    """What /proc/iomem calls reserved above 4 GiB, where it is shown with addresses.
+
+    It explains why memory is not used, and nothing else depends on it.
+    """
+    try:
+        resources = iomem.parse(proc.text(root, "iomem") + "\n", "/proc/iomem")
+    except (OSError, iomem.IomemError):
+        return ()  # a recording, or without the capability that it takes
+    return tuple(
+        resource.extent
+        for resource in resources
+        if resource.name.lower() == "reserved" and resource.start >= _FOUR_GIB
     )
 
 

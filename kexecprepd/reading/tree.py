@@ -19,6 +19,8 @@ MAX_TEXT = 4096
 _HEX = re.compile(r"0x(0|[1-9a-f][0-9a-f]*)\n")
 _BARE_HEX = re.compile(r"(0|[1-9a-f][0-9a-f]*)\n")
 _NUMBER = re.compile(r"0|[1-9][0-9]*")
+_MAX_NUMBER = (1 << 31) - 1
+"""The kernel counts with an int."""
 
 
 _TRANSIENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
@@ -56,7 +58,7 @@ class Tree:
             os.close(fd)
 
     def error(self, code: str, path: str, problem: str, hint: str) -> ReadError:
-        return ReadError(Unreadable(code, str(self._top / path), problem, hint))
+        return ReadError(Unreadable(code, printable(self._top / path), problem, hint))
 
     def malformed(self, path: str, expected: str) -> ReadError:
         hint = "This is not what the kernel writes: compare with the kernel's documentation."
@@ -136,19 +138,18 @@ class Tree:
         if names is None:
             return None
         for name in names:
-            if not _NUMBER.fullmatch(name):
-                raise self.malformed(f"{path}/{name}", "only directories with a decimal number")
+            if not _NUMBER.fullmatch(name) or int(name) > _MAX_NUMBER:
+                expected = "only directories with a decimal number, of 31 bits at most"
+                raise self.malformed(f"{path}/{name}", expected)
         return sorted(int(name) for name in names)
 
-    def require_names(self, path: str, expected: tuple[str, ...]) -> None:
-        """Refuse a directory that lacks one of the names, or holds another one."""
-        found = self.names(path)
+    def unknown(self, path: str, expected: tuple[str, ...]) -> list[str]:
+        """The names in a directory beside those that it must hold; it is refused without them."""
+        found = self.names(path) or []
         for name in expected:
-            if name not in (found or ()):
+            if name not in found:
                 raise self._unreadable(f"{path}/{name}", FileNotFoundError(errno.ENOENT, ""))
-        for name in found or ():
-            if name not in expected:
-                raise self.malformed(f"{path}/{name}", "only " + ", ".join(expected))
+        return [printable(name) for name in found if name not in expected]
 
     def _unreadable(self, path: str, error: OSError) -> ReadError:
         code, hint = "sysfs-unreadable", "If this persists, report it with the kernel's version."
@@ -176,13 +177,19 @@ def unreadable(
     return ReadError(
         Unreadable(
             code,
-            str(path),
+            printable(path),
             problem or words_of(error),
             hint,
             denied=isinstance(error, PermissionError),
             transient=error.errno in _TRANSIENT,
         )
     )
+
+
+def printable(path: str | Path) -> str:
+    """A path or a name as text that can be sent and logged: what cannot be shown is escaped."""
+    text = os.fsencode(path).decode("utf-8", "backslashreplace")
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def words_of(error: OSError) -> str:

@@ -37,6 +37,8 @@ U64 = (1 << 64) - 1
 TWO_MIB = 2 << 20
 TOP = 0xFFFF_FFFF_0000_0000
 KERNEL_HALF = 0xFFFF_8000_0000_0000
+BOOT_SERVICES = (3, 4)
+RUNTIME_CODE = 5
 RUNTIME_DATA = 6
 
 # What the boot loader makes of a memory type: the name in the memory map, and the number in e820.
@@ -97,6 +99,7 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Snapshot:
     pieces: list[tuple[int, int, str]] = []
     types = draw(st.lists(st.sampled_from(TYPES), max_size=8))
     types.insert(draw(st.integers(0, len(types))), RUNTIME_DATA)
+    types.insert(draw(st.integers(0, len(types))), RUNTIME_CODE)
     for type in types:
         between = draw(st.integers(0, 0x300)) * PAGE
         filling = draw(st.sampled_from(["System RAM", "Reserved", "ACPI Tables", None]))
@@ -104,11 +107,14 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Snapshot:
             pieces.append((at, at + between - 1, filling))
         at += between
         pages = draw(st.integers(1, 0x400))
-        attribute = RUNTIME | draw(st.sampled_from([0, 1, 0xF, 0x400F, 0x2_000F, 0x8000]))
+        attribute = draw(st.sampled_from([0, 1, 0xF, 0x400F, 0x2_000F, 0x8000]))
+        if type not in BOOT_SERVICES or draw(st.booleans()):
+            attribute |= RUNTIME
         regions.append((type, at, pages, attribute))
         if type in STUB:
             pieces.append((at, at + pages * PAGE - 1, STUB[type]))
         at += pages * PAGE
+    pieces.append((at, at + (64 << 20) - 1, "System RAM"))
     memory_map = merged(pieces)
     runtime_map = assigned(list(draw(st.permutations(regions))))
     data = next(region for region in runtime_map if region.type == RUNTIME_DATA)
@@ -135,7 +141,7 @@ def machines(draw: Callable[[st.SearchStrategy[Any]], Any]) -> Snapshot:
                 memdesc_size=48,
                 memdesc_version=1,
                 memmap=0,
-                memmap_size=48 * 100,
+                memmap_size=48 * (len(runtime_map) if second else 100),
             ),
             acpi_rsdp=0,
             secure_boot=0,
@@ -165,10 +171,14 @@ def decoded(image: bytes) -> dict[str, Any]:
 
 
 def shown(snapshot: Snapshot) -> dict[str, Any]:
-    """What an image of a snapshot must decode to, from the files alone."""
+    """What an image of a snapshot without efi=debug must decode to, from the files alone."""
     efi = snapshot.efi
     assert efi is not None
-    regions = [r for r in snapshot.runtime_map or () if r.attribute & RUNTIME]
+    regions = [
+        replace(r, attribute=r.attribute | RUNTIME)
+        for r in snapshot.runtime_map or ()
+        if r.attribute & RUNTIME or r.type in BOOT_SERVICES
+    ]
     runtime = efi.runtime
     for each in regions:
         if (

@@ -34,6 +34,7 @@ KEXEC_FILE = "deb12-6.1-ovmf-q35-kexec-file"
 KEXEC_SYSCALL = "deb12-6.1-ovmf-q35-kexec-syscall"
 NO_RUNTIME = "deb12-6.1-ovmf-q35-noruntime"
 MIXED_MODE = "deb12-6.1-ovmf32-mixed"
+ARM64 = "deb12-6.1-aavmf-arm64"
 
 HEALTHY = (
     FIRST_KERNEL,
@@ -119,12 +120,13 @@ def machine(name: str) -> dict[str, Any]:
 
 
 def materialise_machine(name: str, top: Path, efi_debug: bool = False) -> Path:
-    """Write a published machine below `top`, without proc/.
+    """Write a published machine below `top`, without proc/ but for efi=debug.
 
     The memory map and the runtime map are the machine's (with `efi_debug` the longer runtime map
-    that efi=debug showed on it). Made up are: the files efi/* and boot_params/data, whose tables
-    lie in the first region of RuntimeServicesData (in the first of all where there is none), and
-    virtual addresses where none were published, which are assigned as the kernel does.
+    that efi=debug showed on it, and the command line that says so). Made up are: the files efi/*
+    and boot_params/data, whose tables lie in the first region of RuntimeServicesData (in the first
+    of all where there is none) unless their addresses were published, and virtual addresses where
+    none were published, which are assigned as the kernel does.
     """
     published = machine(name)
     bits = "32" if published.get("mixed_mode") else "64"
@@ -142,14 +144,18 @@ def materialise_machine(name: str, top: Path, efi_debug: bool = False) -> Path:
     data = [region for region in regions if region["type"] == RUNTIME_DATA]
     tables = _number((data or regions)[0]["phys_addr"])
     write(top, f"{EFI}/fw_platform_size", f"{bits}\n")
-    write(top, f"{EFI}/fw_vendor", f"{tables + 0x10:#x}\n")
-    write(top, f"{EFI}/runtime", f"{tables + 0x20:#x}\n")
-    write(top, f"{EFI}/config_table", f"{tables + 0x30:#x}\n")
-    systab = f"ACPI20={tables + 0x40:#x}\nSMBIOS={tables + 0x50:#x}\n"
+    names = ("systab", "fw_vendor", "runtime", "config_table", "acpi20", "smbios")
+    at = {name: tables + 0x10 * n for n, name in enumerate(names)}
+    at |= {name: _number(address) for name, address in published.get("tables", {}).items()}
+    for name in ("fw_vendor", "runtime", "config_table"):
+        write(top, f"{EFI}/{name}", f"{at[name]:#x}\n")
+    systab = f"ACPI20={at['acpi20']:#x}\nSMBIOS={at['smbios']:#x}\n"
     write(top, f"{EFI}/systab", systab, 0o400)
-    low, high = tables & 0xFFFF_FFFF, tables >> 32
+    low, high = at["systab"] & 0xFFFF_FFFF, at["systab"] >> 32
     efi_info = struct.pack("<4s7I", b"EL" + bits.encode(), low, 48, 1, 0x1000, 48 * 99, high, 0)
     write(top, BOOT_PARAMS, efi_info.rjust(0x1C0 + 32, b"\0").ljust(4096, b"\0"))
+    if efi_debug:
+        write(top, "proc/cmdline", "efi=debug\n")
     return top
 
 

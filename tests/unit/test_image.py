@@ -140,6 +140,7 @@ def test_the_order_that_a_loader_left_makes_no_difference() -> None:
 
 def test_the_image_is_the_same_in_the_kernel_that_kexec_starts(tree: Path) -> None:
     first = image_of(tree)
+    started_by_kexec(tree)
     regions = read_snapshot(tree).runtime_map
     assert regions is not None
     for number, old in enumerate((5, 3, 1, 4, 2, 0)):
@@ -149,6 +150,11 @@ def test_the_image_is_the_same_in_the_kernel_that_kexec_starts(tree: Path) -> No
     write(tree, f"{EFI}/runtime", "0xfffffffeff1ebb98\n")
 
     assert image_of(tree) == first
+
+
+def started_by_kexec(root: Path) -> None:
+    """Let a kernel say that another one started it."""
+    patch(root, BOOT_PARAMS, 0x210, b"\xd0")
 
 
 BOOT_SERVICES_DATA = {
@@ -161,6 +167,7 @@ BOOT_SERVICES_DATA = {
 
 
 def test_a_region_that_a_kexecd_kernel_has_split_is_handed_over_whole(tree: Path) -> None:
+    started_by_kexec(tree)
     number = add_region(tree, **BOOT_SERVICES_DATA)
     whole = image_of(tree)
 
@@ -180,6 +187,7 @@ def test_a_region_that_a_kexecd_kernel_has_split_is_handed_over_whole(tree: Path
     ids=str,
 )
 def test_regions_that_only_adjoin_stay_apart(tree: Path, changes: dict[str, int]) -> None:
+    started_by_kexec(tree)
     add_region(tree, **BOOT_SERVICES_DATA)
     add_region(tree, **{**BOOT_SERVICES_DATA, "phys_addr": 0x2000_8000, **changes})
 
@@ -311,14 +319,25 @@ def test_the_digest_is_that_of_the_image() -> None:
 
 
 def test_every_region_of_the_image_is_excluded_and_no_other() -> None:
-    snapshot = recorded(EFI_DEBUG)
+    snapshot = recorded(recordings.BGRT)
     excluded = excluded_ranges(snapshot)
 
     assert [(each.start, each.end) for each in excluded] == [
         (phys, phys + pages * 4096 - 1)
         for _, _, phys, _, pages, _ in decode(image_of(snapshot)).descriptors
     ]
-    assert "BootServicesData" in excluded[0].why
+    assert "BootServicesCode" in excluded[0].why
+
+
+def test_boot_services_that_are_not_in_the_image_are_excluded_all_the_same() -> None:
+    snapshot = recorded(EFI_DEBUG)
+    excluded = excluded_ranges(snapshot)
+
+    assert len(decode(image_of(snapshot)).descriptors) == 6
+    assert [(each.start, each.end) for each in excluded] == sorted(
+        (region.phys_addr, region.phys_end) for region in snapshot.runtime_map or ()
+    )
+    assert len(excluded) == 104
 
 
 def test_efi_info_without_an_address_leaves_the_memmap_to_the_loader() -> None:

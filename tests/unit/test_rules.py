@@ -8,6 +8,7 @@ import pytest
 from kexecprepd.core.finding import Severity, State
 from kexecprepd.core.image import unpack
 from kexecprepd.core.rules import RULES, validate
+from kexecprepd.core.rules.survey import Survey
 from kexecprepd.core.verdict import assess
 from kexecprepd.reading import sysfs
 from tests.support.damages import CASES, DAMAGE, damaged, judged
@@ -45,8 +46,9 @@ def test_a_damage_is_caught_by_its_rule_and_no_unrelated_one(code: str, name: st
     assert found | {OF_HEALTHY} == expected | {OF_HEALTHY}
     assert expected <= found
     rule = next(rule for rule in RULES if rule.code == code)
+    hint = rule.hint_for(Survey(damaged(code, name)))
     mine = {(f.severity, f.hint) for f in findings if f.code == code}
-    assert mine == {(rule.severity, rule.hint)}
+    assert mine == {(rule.severity, hint)}
 
 
 @pytest.mark.parametrize("code", [rule.code for rule in RULES])
@@ -81,7 +83,7 @@ def test_a_damage_puts_the_system_in_the_state_that_its_severity_says(code: str,
         warned = Severity.WARNING in worst
         assert assessment.state is (State.DEGRADED if warned else State.READY)
         assert assessment.image is not None
-        assert len(unpack(assessment.image).regions) >= 6
+        assert len(unpack(assessment.image).regions) >= 3
 
 
 def test_errors_come_before_warnings_and_warnings_before_notes(tree: Path) -> None:

@@ -214,7 +214,8 @@ def test_a_region_over_many_ranges(healthy: Snapshot) -> None:
 
 def test_many_regions_in_one_range(healthy: Snapshot) -> None:
     regions = tuple(
-        RuntimeRegion(10 + n, 6, GAP + (n << 12), VIRT + (n << 12), 1, RUNTIME) for n in range(500)
+        RuntimeRegion(10 + n, 6, GAP + (n << 12), VIRT + (n << 12), 1, RUNTIME)
+        for n in reversed(range(500))
     )
     memory = MemoryRange(100, GAP, GAP + (500 << 12) - 1, "Reserved")
     snapshot = replace(

@@ -91,6 +91,35 @@ def test_of_a_range_across_4_gib_the_part_above_counts(tree: Path) -> None:
     assert absences(tree) == [(4 * GIB, 4 * GIB + BLOCK - 1)]
 
 
+@pytest.mark.parametrize(
+    "iomem",
+    [
+        pytest.param("1f0000000-1ffffffff : System RAM\n", id="used"),
+        pytest.param("00000000-00000000 : Reserved\n", id="shown without addresses"),
+        pytest.param("1f0000000-1ffffffff Reserved\n", id="not what the kernel writes"),
+    ],
+)
+def test_absence_that_iomem_does_not_explain_is_told(iomem: str, tree: Path) -> None:
+    blocks(tree, 62, 63)
+    write(tree, "proc/iomem", iomem)
+
+    assert codes_of(tree) == {"memory-absent"}
+
+
+def test_of_absent_memory_the_part_that_was_withheld_is_there(tree: Path) -> None:
+    blocks(tree, 62, 63)
+    write(tree, "proc/iomem", f"{63 * BLOCK:x}-{64 * BLOCK - 1:x} : Reserved\n")
+
+    parts = {
+        f.code: (f.details["absent-start"], f.details["absent-end"]) for f in findings_of(tree)
+    }
+
+    assert parts == {
+        "memory-absent": (62 * BLOCK, 63 * BLOCK - 1),
+        "memory-withheld": (63 * BLOCK, 64 * BLOCK - 1),
+    }
+
+
 def test_other_memory_than_ram_need_not_be_present(tree: Path) -> None:
     add_range(tree, 0x10_0000_0000, 0x10_3FFF_FFFF, "Reserved")
     add_range(tree, 0x20_0000_0000, 0x20_3FFF_FFFF, "Persistent Memory")

@@ -6,9 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.abi.efi import VA_START
 from kexecprepd.core.finding import Finding, Severity, State
-from kexecprepd.core.unsupported import unsupported
+from kexecprepd.core.unsupported import REASONS, unsupported
 from kexecprepd.core.verdict import assess
 from tests.support import recordings
 from tests.support.recordings import (
@@ -166,7 +165,15 @@ def direct_map(number: int) -> int:
     return 0xFFFF_8880_0000_0000 + number * 0x1000_0000
 
 
-@pytest.mark.parametrize("base", [direct_map(0), VA_START])
+@pytest.mark.parametrize(
+    "base",
+    [
+        pytest.param(direct_map(0), id="direct map"),
+        pytest.param(0xFFFF_8800_0000_0000, id="direct map before 4.20"),
+        pytest.param(0xFFFF_C900_0000_0000, id="ioremap"),
+        pytest.param(0xFF11_0000_0000_0000, id="5-level paging"),
+    ],
+)
 def test_old_map_is_told_by_its_addresses(tree: Path, base: int) -> None:
     for number in range(6):
         set_region(tree, number, virt_addr=base + number * 0x1000_0000)
@@ -243,9 +250,13 @@ def test_another_descriptor_version_is_named(tree: Path) -> None:
     assert "version 2" in finding.message
 
 
-def test_a_map_without_the_runtime_attribute_has_nothing_to_hand_over(tree: Path) -> None:
-    for number in range(6):
-        set_region(tree, number, attribute=0xF)
+def without_entries(root: Path) -> None:
+    remove(root, RUNTIME_MAP)
+    (root / RUNTIME_MAP).mkdir()
+
+
+def test_a_map_without_entries_has_nothing_to_hand_over(tree: Path) -> None:
+    without_entries(tree)
 
     finding = answer(tree)
 
@@ -254,12 +265,12 @@ def test_a_map_without_the_runtime_attribute_has_nothing_to_hand_over(tree: Path
 
 
 def test_every_case_has_a_code_and_a_sentence_of_its_own(tmp_path: Path) -> None:
-    def no_regions(root: Path) -> None:
-        for number in range(6):
-            set_region(root, number, attribute=0xF)
-
     def version_2(root: Path) -> None:
         patch(root, BOOT_PARAMS, 0x1C0 + 12, b"\x02")
+
+    def narrow(root: Path) -> None:
+        write(root, f"{EFI}/fw_platform_size", "32\n")
+        patch(root, BOOT_PARAMS, 0x1C0, b"EL32")
 
     def realtime(root: Path) -> None:
         write(without_map(root, ""), "sys/kernel/realtime", "1\n")
@@ -274,11 +285,12 @@ def test_every_case_has_a_code_and_a_sentence_of_its_own(tmp_path: Path) -> None
         lambda root: without_map(root, "efi=noruntime"),
         lambda root: without_map(root, "quiet"),
         realtime,
-        lambda root: write(root, f"{EFI}/fw_platform_size", "32\n"),
+        narrow,
         old_map,
         signed_by_xen,
         version_2,
-        no_regions,
+        without_entries,
+        lambda root: remove(root, "sys/firmware"),
     )
     findings = []
     for number, damage in enumerate(cases):
@@ -286,7 +298,54 @@ def test_every_case_has_a_code_and_a_sentence_of_its_own(tmp_path: Path) -> None
         damage(root)
         findings.append(answer(root))
 
-    assert len({finding.message for finding in findings}) == len(cases)
-    assert len({finding.hint for finding in findings}) == len(cases)
+    findings.append(answer(materialise(recordings.ARM64, tmp_path / "arm64")))
+
+    assert len({finding.message for finding in findings}) == len(findings)
     # noefi and efi=noruntime are one case in two spellings.
-    assert len({finding.code for finding in findings}) == len(cases) - 1
+    assert len({finding.hint for finding in findings}) == len(findings) - 1
+    assert {finding.code for finding in findings} == {reason.code for reason in REASONS}
+
+
+def test_an_hvm_guest_of_xen_is_told_of_its_own_command_line(tree: Path) -> None:
+    write(tree, "sys/hypervisor/type", "xen\n")
+
+    assert answer(without_map(tree, "efi=noruntime")).code == "runtime-services-off"
+
+
+def test_an_arm64_system_has_nothing_to_prepare(tmp_path: Path) -> None:
+    finding = answer(materialise(recordings.ARM64, tmp_path))
+
+    assert finding.code == "other-architecture"
+    assert "device tree" in finding.message
+    assert "CONFIG_EFI_RUNTIME_MAP" not in finding.message + finding.hint
+
+
+def test_a_masked_sys_firmware_is_not_taken_for_a_bios(tree: Path) -> None:
+    remove(tree, "sys/firmware")
+
+    finding = answer(tree)
+
+    assert finding.code == "efi-hidden"
+    assert "booted through UEFI" in finding.message
+    assert "host" in finding.hint
+
+
+def test_a_kernel_that_failed_to_set_efi_up_was_booted_through_uefi(tree: Path) -> None:
+    remove(tree, EFI)
+
+    assert "was booted through UEFI" in answer(tree).message
+
+
+def test_a_bios_boot_says_so_in_boot_params_too(tree: Path) -> None:
+    remove(tree, EFI)
+    patch(tree, BOOT_PARAMS, 0x1C0, bytes(4))
+
+    assert "not booted through UEFI" in answer(tree).message
+
+
+def test_a_plain_command_line_without_a_map_is_not_blamed_on_one_option(tree: Path) -> None:
+    finding = answer(without_map(tree, "quiet"))
+
+    assert "CONFIG_EFI_DISABLE_RUNTIME" in finding.message
+    assert "before 6.8" in finding.message
+    assert "log" in finding.hint

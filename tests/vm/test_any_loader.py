@@ -40,7 +40,7 @@ ExecStart={command}
 """
 
 OF_BOOKWORM = "kexec-load.service"
-"""The release's own: a script of SysV, of which systemd makes a unit. The guests' image masks it."""
+"""The release's own, a script of SysV that systemd makes a unit of. The guests' image masks it."""
 
 # The script that starts what the other one has loaded has no unit there, as kexec-tools masks it.
 STARTER = "start-loaded.service"

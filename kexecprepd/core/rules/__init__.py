@@ -24,7 +24,7 @@ def validate(snapshot: Snapshot) -> tuple[Finding, ...]:
     """
     survey = Survey(snapshot)
     findings = [
-        Finding(rule.severity, rule.code, hit.message, rule.hint, hit.details)
+        Finding(rule.severity, rule.code, hit.message, rule.hint_for(survey), hit.details)
         for rule in RULES
         for hit in rule.check(survey)
     ]

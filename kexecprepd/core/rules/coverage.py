@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 from ..finding import Severity
 from .fit import COLUMNS, Verdict
-from .rule import FIRMWARE_BUG, Hit, Rule, label, numbers, span
+from .rule import FIRMWARE_BUG, HANDED_ON, Hit, Rule, label, numbers, span
 from .survey import Survey
 
 _NAMES = dict(
@@ -66,7 +66,7 @@ def _kept(survey: Survey) -> Iterator[Hit]:
 
 
 RULES: tuple[Rule, ...] = (
-    Rule("region-in-usable-memory", Severity.ERROR, FIRMWARE_BUG, _dangerous),
+    Rule("region-in-usable-memory", Severity.ERROR, FIRMWARE_BUG, _dangerous, HANDED_ON),
     Rule(
         "region-misplaced",
         Severity.WARNING,

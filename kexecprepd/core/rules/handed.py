@@ -53,7 +53,7 @@ def _receipt_differs(survey: Survey) -> Iterator[Hit]:
         yield Hit("The receipt names another image than this kernel shows.", digests)
     for count, what in (
         (len(survey.snapshot.runtime_regions), "shows"),
-        (_handed_descriptors(survey.snapshot), "was handed"),
+        (survey.snapshot.handed_regions, "was handed"),
     ):
         if count not in (None, receipt.region_count):
             counts: dict[str, Detail] = {
@@ -70,11 +70,6 @@ def _own_sha256(snapshot: Snapshot) -> str | None:
         return sha256(compose(snapshot).pack())
     except ImageError:
         return None  # other rules say why
-
-
-def _handed_descriptors(snapshot: Snapshot) -> int | None:
-    info = snapshot.boot_params.efi_info if snapshot.boot_params else None
-    return info.memmap_size // info.memdesc_size if info and info.memdesc_size else None
 
 
 def _receipt_unusable(survey: Survey) -> Iterator[Hit]:

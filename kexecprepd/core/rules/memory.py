@@ -8,18 +8,40 @@ from ..finding import Severity
 from ..intervals import Interval, outside, overlapping_pairs, union, within
 from ..presence import Part, absent_memory, cut_memory
 from .fit import column_of
-from .rule import FIRMWARE_BUG, Hit, Rule, label, numbers, span
+from .rule import FIRMWARE_BUG, HANDED_ON, Hit, Rule, label, numbers, span
 from .survey import Survey
 
 _NAMELESS = ("unknown e820 type",)
 
+_FIRST_MEGABYTE = 1 << 20
+
+_LEAST_RAM = 16 << 20
+"""Bytes: where a 64-bit kernel is loaded at the earliest (CONFIG_PHYSICAL_START)."""
+
 
 def _missing(survey: Survey) -> Iterator[Hit]:
-    """The kernel shows no memory map, so nothing can be checked against it, and no loader can tell
-    by it where System RAM is.
+    """The kernel shows no memory map, or a single range out of the midst of one, so nothing can be
+    checked against it, and no loader can tell by it where System RAM is.
     """
     if not survey.snapshot.memory_map:
         yield Hit("The kernel shows no memory map to check the runtime map against.")
+    elif _is_excerpt(survey):
+        yield Hit("The memory map has but one range, and the runtime map is checked against that.")
+
+
+def _is_excerpt(survey: Survey) -> bool:
+    """Whether the memory map was not handed on whole: every map begins with the first megabyte."""
+    ranges = survey.snapshot.memory_map or ()
+    return len(ranges) == 1 and not ranges[0].is_ram and ranges[0].start >= _FIRST_MEGABYTE
+
+
+def _without_ram(survey: Survey) -> Iterator[Hit]:
+    """The memory map has no System RAM that a kernel could run in, or calls it something else as
+    well. This kernel runs, so the memory map is not that of this machine, and nothing that was
+    checked against it is worth anything.
+    """
+    if survey.snapshot.memory_map and not _is_excerpt(survey) and survey.usable < _LEAST_RAM:
+        yield Hit("The memory map has no System RAM that a kernel could run in.")
 
 
 def _inverted(survey: Survey) -> Iterator[Hit]:
@@ -89,12 +111,31 @@ def _missing_parts(parts: Iterable[Part], why: str) -> Iterator[Hit]:
         )
 
 
+def _missed(survey: Survey) -> Iterator[Part]:
+    """What is absent for another reason than that this kernel has withheld it."""
+    withheld = union(survey.snapshot.withheld)
+    for memory, part in absent_memory(survey.snapshot):
+        yield from ((memory, piece) for piece in outside(withheld, part))
+
+
+def _withheld(survey: Survey) -> Iterator[Hit]:
+    """The memory map lists System RAM that this kernel does not use, as the processor's MTRRs do
+    not cover it (mtrr_trim_uncached_memory()). It is there, and the next kernel leaves it alone,
+    too. /proc/iomem tells, and tells it root alone: the service says memory-absent instead.
+    """
+    withheld = union(survey.snapshot.withheld)
+    for memory, part in absent_memory(survey.snapshot):
+        parts = ((memory, piece) for piece in within(withheld, part))
+        yield from _missing_parts(parts, " to this kernel, which has withheld it")
+
+
 def _absent(survey: Survey) -> Iterator[Hit]:
     """The memory map lists System RAM that is not there (any more): the kernel does not take memory
     out of its map that was there at boot. The next kernel would use it and crash, unless the
-    loader looks at /sys/devices/system/memory as well.
+    loader looks at /sys/devices/system/memory as well. Or this kernel has withheld it, as the
+    processor's MTRRs do not cover it: then its log tells of lost RAM, and the next does the same.
     """
-    return _missing_parts(absent_memory(survey.snapshot), "")
+    return _missing_parts(_missed(survey), "")
 
 
 def _cut(survey: Survey) -> Iterator[Hit]:
@@ -153,8 +194,9 @@ RULES: tuple[Rule, ...] = (
         "Use a kernel with CONFIG_FIRMWARE_MEMMAP=y.",
         _missing,
     ),
-    Rule("memmap-inverted", Severity.WARNING, FIRMWARE_BUG, _inverted),
-    Rule("memmap-contradiction", Severity.WARNING, FIRMWARE_BUG, _contradiction),
+    Rule("memmap-without-ram", Severity.ERROR, FIRMWARE_BUG, _without_ram, HANDED_ON),
+    Rule("memmap-inverted", Severity.WARNING, FIRMWARE_BUG, _inverted, HANDED_ON),
+    Rule("memmap-contradiction", Severity.WARNING, FIRMWARE_BUG, _contradiction, HANDED_ON),
     Rule("memmap-repetition", Severity.INFO, _NOTHING, _repetition),
     Rule(
         "memmap-type-unknown",
@@ -174,8 +216,14 @@ RULES: tuple[Rule, ...] = (
         "Reboot through the firmware, or use a loader that leaves absent memory out.",
         _absent,
     ),
+    Rule(
+        "memory-withheld",
+        Severity.INFO,
+        "Nothing to do; a newer firmware may set the MTRRs right.",
+        _withheld,
+    ),
     Rule("memory-cut", Severity.INFO, "Give the next kernel the same option.", _cut),
-    Rule("region-in-plugged-memory", Severity.ERROR, FIRMWARE_BUG, _over_firmware),
+    Rule("region-in-plugged-memory", Severity.ERROR, FIRMWARE_BUG, _over_firmware, HANDED_ON),
     Rule(
         "soft-reserved-memory",
         Severity.INFO,

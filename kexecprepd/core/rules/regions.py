@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for the runtime regions alone: each by itself, and one against the other."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from itertools import pairwise
 
 from ...abi.efi import (
     KNOWN_ATTRIBUTES,
@@ -11,15 +12,17 @@ from ...abi.efi import (
     VA_START,
     MemoryType,
 )
+from ..entries import overflows
 from ..finding import Severity
 from ..image import MAX_REGIONS
 from ..intervals import Interval, overlapping_pairs
 from ..snapshot import RuntimeRegion
-from ..unsupported import efi_options
-from .rule import FIRMWARE_BUG, KERNEL_MAPPING, Hit, Rule, label, numbers, span
-from .survey import Survey, overflows
+from .rule import FIRMWARE_BUG, HANDED_ON, KERNEL_MAPPING, Hit, Rule, label, numbers, span
+from .survey import Survey
 
 _HUGE_PAGE = 1 << 21
+_LAST_TYPE = max(MemoryType)
+_FIRST_OEM_TYPE = 0x7000_0000
 
 
 def _mapped(region: RuntimeRegion) -> bool:
@@ -46,10 +49,10 @@ def _overflow(survey: Survey) -> Iterator[Hit]:
 
 
 def _misaligned(survey: Survey) -> Iterator[Hit]:
-    """A region does not begin at a multiple of 4 KiB, physically or virtually. Pages cannot be
-    mapped so.
+    """An entry of the runtime map does not begin at a multiple of 4 KiB, physically or virtually.
+    Pages cannot be mapped so.
     """
-    for region in survey.snapshot.runtime_regions:
+    for region in survey.snapshot.runtime_map or ():
         for name, address in (("physical", region.phys_addr), ("virtual", region.virt_addr)):
             if address % PAGE_SIZE:
                 yield Hit(
@@ -86,9 +89,9 @@ def _incongruent(survey: Survey) -> Iterator[Hit]:
 
 
 def _overlap_in(
-    survey: Survey, space: str, of: Callable[[RuntimeRegion], Interval]
+    regions: Iterable[RuntimeRegion], space: str, of: Callable[[RuntimeRegion], Interval]
 ) -> Iterator[Hit]:
-    for first, second in overlapping_pairs(survey.sound, of):
+    for first, second in overlapping_pairs(regions, of):
         # Virtual ends of damaged regions can lie beyond the 64 bits that a detail has.
         shared = Interval(of(second).start, min(of(first).end, of(second).end, U64))
         details = {**numbers(second), "other-region": first.number, **span("overlap", shared)}
@@ -99,17 +102,37 @@ def _overlap_in(
 
 
 def _physical_overlap(survey: Survey) -> Iterator[Hit]:
-    """Two regions share physical memory. The next kernel would map it twice, with attributes that
-    contradict each other.
+    """Two entries of the runtime map share physical memory. The next kernel would map it twice,
+    with attributes that contradict each other.
     """
-    return _overlap_in(survey, "physical", lambda each: each.extent)
+    return _overlap_in(survey.sound_entries, "physical", lambda each: each.extent)
 
 
 def _virtual_overlap(survey: Survey) -> Iterator[Hit]:
     """Two regions share virtual addresses. Only one of them can be mapped there, and the firmware
     would find the other's memory.
     """
-    return _overlap_in(survey, "virtual", lambda r: Interval(r.virt_addr, r.virt_end))
+    return _overlap_in(survey.sound, "virtual", lambda each: each.virtual_extent)
+
+
+def _not_descending(survey: Survey) -> Iterator[Hit]:
+    """A region's virtual address is not below that of the region with the next lower number. A
+    kernel that was started by a boot loader maps the regions in the order of their numbers, each
+    below the one before it (efi_map_region()), so one of the two is not where the firmware has been
+    told that it is. Kernels that were started by kexec list them in any order, and the view lists
+    them ascending by physical address.
+    """
+    mapped = [region for region in survey.sound_entries if _mapped(region)]
+    as_in_the_view = all(a.phys_addr < b.phys_addr for a, b in pairwise(mapped))
+    if as_in_the_view or not survey.snapshot.started_by_boot_loader:
+        return
+    for above, below in pairwise(mapped):
+        if below.virt_addr >= above.virt_addr:
+            yield Hit(
+                f"Runtime regions {above.number} and {below.number} are not mapped "
+                "in the order of their numbers.",
+                {**numbers(below), "other-region": above.number},
+            )
 
 
 def _too_many(survey: Survey) -> Iterator[Hit]:
@@ -132,43 +155,82 @@ def _invites_kernel(survey: Survey) -> Iterator[Hit]:
 
 
 def _without_runtime(survey: Survey) -> Iterator[Hit]:
-    """The runtime map lists boot-services regions without the RUNTIME attribute, as it does with
-    efi=debug. They are left out of the image: the next kernel would keep their memory for life.
+    """The runtime map lists boot-services regions without the RUNTIME attribute beside those that
+    the kernel keeps with it, as efi=debug asks for. They are left out of the image: the next kernel
+    would keep their memory for life. In this kernel they are kept, so they are excluded ranges.
     """
-    count = len(_boot_services(survey))
-    if count and _debug(survey) is not False:
+    count = len(survey.snapshot.left_out)
+    if count:
         yield Hit(f"{count} boot-services regions without RUNTIME are left out.", {"count": count})
 
 
-def _strange_without_runtime(survey: Survey) -> Iterator[Hit]:
-    """The runtime map lists regions without the RUNTIME attribute that efi=debug does not explain.
-    They are left out of the image.
+def _untagged(survey: Survey) -> Iterator[Hit]:
+    """The kernel keeps boot-services regions, because a firmware table is in them, and does not
+    give them the RUNTIME attribute, as older kernels do. They are in the image with it, so that
+    it is the same in every kernel that one after the other starts.
     """
-    others = [r for r in survey.snapshot.runtime_map or () if not r.is_runtime]
-    if _debug(survey) is not False:
-        kept = {r.number for r in _boot_services(survey)}
-        others = [r for r in others if r.number not in kept]
-    if others:
+    count = sum(
+        entry.is_boot_services and not entry.is_runtime
+        for entry in survey.snapshot.runtime_map or ()
+    ) - len(survey.snapshot.left_out)
+    if count:
         yield Hit(
-            f"{len(others)} regions without RUNTIME are left out, from region "
-            f"{others[0].number} on.",
-            {"count": len(others), **numbers(others[0])},
+            f"{count} boot-services regions without RUNTIME are handed over with it.",
+            {"count": count},
         )
 
 
-def _boot_services(survey: Survey) -> list[RuntimeRegion]:
-    types = (MemoryType.BOOT_SERVICES_CODE, MemoryType.BOOT_SERVICES_DATA)
-    return [r for r in survey.snapshot.runtime_map or () if not r.is_runtime and r.type in types]
-
-
-def _debug(survey: Survey) -> bool | None:
-    """Whether efi=debug was given; None where nothing tells: the command line is not known, or the
-    regions came from the kernel before this one, with its own.
+def _strange_without_runtime(survey: Survey) -> Iterator[Hit]:
+    """An entry of the runtime map lacks the RUNTIME attribute and is not of boot services. A 64-bit
+    kernel lists none but those two (should_map_region() in arch/x86/platform/efi/efi.c), so the
+    attribute has been lost; without the region the next kernel's firmware calls would run into
+    memory that is not mapped.
     """
-    handed = bool(survey.snapshot.handed_efi)
-    if survey.snapshot.kernel.cmdline is None or handed:
-        return None
-    return "debug" in efi_options(survey.snapshot.kernel.cmdline)
+    for entry in survey.snapshot.runtime_map or ():
+        if not entry.is_runtime and not entry.is_boot_services:
+            yield Hit(f"{label(entry)} lacks the RUNTIME attribute.", numbers(entry))
+
+
+def _no_code(survey: Survey) -> Iterator[Hit]:
+    """The runtime map lists no runtime code, though there is runtime data in more than one place,
+    or nothing at all. Without code there is nothing that the next kernel could call: it is lost.
+    """
+    data = _count(survey, MemoryType.RUNTIME_SERVICES_DATA)
+    if not _count(survey, MemoryType.RUNTIME_SERVICES_CODE) and (
+        data > 1 or not survey.snapshot.runtime_regions
+    ):
+        yield Hit("The runtime map lists no runtime code.")
+
+
+def _excerpt(survey: Survey) -> Iterator[Hit]:
+    """The runtime map lists no runtime code, and at most one region of runtime data: it looks as if
+    only a part of a machine's map was written down, its device memory say. With no more than that
+    the next kernel has no firmware to call.
+    """
+    if (
+        survey.snapshot.runtime_regions
+        and not _count(survey, MemoryType.RUNTIME_SERVICES_CODE)
+        and _count(survey, MemoryType.RUNTIME_SERVICES_DATA) <= 1
+    ):
+        yield Hit("The runtime map lists no runtime code, and hardly any runtime data.")
+
+
+def _count(survey: Survey, kind: MemoryType) -> int:
+    return sum(region.type == kind for region in survey.snapshot.runtime_regions)
+
+
+def _lost(survey: Survey) -> Iterator[Hit]:
+    """This kernel was started by kexec and handed more memory descriptors than its runtime map
+    lists. It drops none of them that is in order, so either what it was handed or what it shows is
+    not whole.
+    """
+    handed = survey.snapshot.handed_regions
+    shown = len(survey.snapshot.runtime_map or ())
+    if handed is not None and shown < handed:
+        yield Hit(
+            f"This kernel was handed {handed} memory descriptors and shows {shown} regions.",
+            {"handed": handed, "shown": shown},
+        )
 
 
 def _split(survey: Survey) -> Iterator[Hit]:
@@ -177,8 +239,9 @@ def _split(survey: Survey) -> Iterator[Hit]:
     (efi_arch_mem_reserve(), since Linux 5.5), and gives the pieces no addresses of their own. They
     are handed over as the one region that they were: what this kernel was given.
     """
-    pieces = sum(region.is_runtime for region in survey.snapshot.runtime_map or ())
-    count = pieces - len(survey.snapshot.runtime_regions)
+    snapshot = survey.snapshot
+    kept = sum(e.is_runtime or e.is_boot_services for e in snapshot.runtime_map or ())
+    count = kept - len(snapshot.left_out) - len(snapshot.runtime_regions)
     if count:
         yield Hit(
             f"This kernel has split regions, into {count} more: they are joined again.",
@@ -197,26 +260,53 @@ def _unknown_attribute(survey: Survey) -> Iterator[Hit]:
 
 def _unknown_type(survey: Survey) -> Iterator[Hit]:
     """A region has a memory type that the UEFI specification leaves undefined, neither its own nor
-    from the ranges for OEMs and operating systems. It is handed over as it is.
+    from the ranges for OEMs and operating systems. It is handed over as it is, and mapped as data
+    is: if it was code, the next kernel cannot call it.
     """
     for region in survey.snapshot.runtime_regions:
-        if max(MemoryType) < region.type < 0x7000_0000:
+        if _LAST_TYPE < region.type < _FIRST_OEM_TYPE:
             yield Hit(f"{label(region)} has a memory type without a name.", numbers(region))
 
 
-_LEFT_OUT = "Nothing to do: they are not needed after boot."
+def _unknown_attribute_file(survey: Survey) -> Iterator[Hit]:
+    """The kernel shows a file in the entries of the runtime map or of the memory map that this
+    version does not know, as a coming kernel may. What it says is not handed over; the files that
+    are known say the rest.
+    """
+    for name in survey.snapshot.unknown_attributes:
+        yield Hit("The kernel shows a file of its maps that is not known.", {"file": name})
+
+
+_LEFT_OUT = "Nothing to do; boot without efi=debug to have their memory back."
 
 RULES: tuple[Rule, ...] = (
-    Rule("region-empty", Severity.ERROR, FIRMWARE_BUG, _empty),
-    Rule("region-overflow", Severity.ERROR, FIRMWARE_BUG, _overflow),
-    Rule("region-misaligned", Severity.ERROR, FIRMWARE_BUG, _misaligned),
-    Rule("virt-outside-window", Severity.ERROR, KERNEL_MAPPING, _outside_window),
-    Rule("virt-incongruent", Severity.ERROR, KERNEL_MAPPING, _incongruent),
-    Rule("phys-overlap", Severity.ERROR, FIRMWARE_BUG, _physical_overlap),
-    Rule("virt-overlap", Severity.ERROR, KERNEL_MAPPING, _virtual_overlap),
-    Rule("too-many-regions", Severity.ERROR, FIRMWARE_BUG, _too_many),
-    Rule("region-conventional", Severity.ERROR, FIRMWARE_BUG, _invites_kernel),
+    Rule("region-empty", Severity.ERROR, FIRMWARE_BUG, _empty, HANDED_ON),
+    Rule("region-overflow", Severity.ERROR, FIRMWARE_BUG, _overflow, HANDED_ON),
+    Rule("region-misaligned", Severity.ERROR, FIRMWARE_BUG, _misaligned, HANDED_ON),
+    Rule("virt-outside-window", Severity.ERROR, KERNEL_MAPPING, _outside_window, HANDED_ON),
+    Rule("virt-incongruent", Severity.ERROR, KERNEL_MAPPING, _incongruent, HANDED_ON),
+    Rule("phys-overlap", Severity.ERROR, FIRMWARE_BUG, _physical_overlap, HANDED_ON),
+    Rule("virt-overlap", Severity.ERROR, KERNEL_MAPPING, _virtual_overlap, HANDED_ON),
+    Rule(
+        "virt-not-descending",
+        Severity.ERROR,
+        "The running kernel cannot have mapped the regions so: boot again, and if it is still so, "
+        "report it to the kernel.",
+        _not_descending,
+    ),
+    Rule("too-many-regions", Severity.ERROR, FIRMWARE_BUG, _too_many, HANDED_ON),
+    Rule("region-conventional", Severity.ERROR, FIRMWARE_BUG, _invites_kernel, HANDED_ON),
+    Rule(
+        "region-unexplained",
+        Severity.ERROR,
+        "The kernel lists no such region: boot again, and if it is still so, report it to the "
+        "kernel.",
+        _strange_without_runtime,
+        HANDED_ON,
+    ),
+    Rule("runtime-code-missing", Severity.ERROR, FIRMWARE_BUG, _no_code, HANDED_ON),
     Rule("region-without-runtime", Severity.INFO, _LEFT_OUT, _without_runtime),
+    Rule("boot-services-untagged", Severity.INFO, "Nothing to do.", _untagged),
     Rule(
         "region-split",
         Severity.INFO,
@@ -224,10 +314,24 @@ RULES: tuple[Rule, ...] = (
         _split,
     ),
     Rule(
-        "region-unexplained",
+        "regions-lost",
         Severity.WARNING,
-        "Find out why the kernel lists them, and report it to the kernel.",
-        _strange_without_runtime,
+        "Boot through the firmware before you rely on a kexec, and report this to the loader that "
+        "started this kernel.",
+        _lost,
+    ),
+    Rule(
+        "runtime-code-unlisted",
+        Severity.WARNING,
+        "Compare the runtime map with the kernel's log, as efi=debug writes it: a machine has "
+        "runtime code.",
+        _excerpt,
+    ),
+    Rule(
+        "type-undefined",
+        Severity.WARNING,
+        "Try a kexec before you rely on it; tell the firmware's vendor.",
+        _unknown_type,
     ),
     Rule(
         "attribute-unknown",
@@ -236,9 +340,9 @@ RULES: tuple[Rule, ...] = (
         _unknown_attribute,
     ),
     Rule(
-        "type-undefined",
+        "attribute-file-unknown",
         Severity.INFO,
-        "Nothing to do; tell the firmware's vendor.",
-        _unknown_type,
+        "Nothing to do; a newer kexecprepd may know it.",
+        _unknown_attribute_file,
     ),
 )

@@ -26,12 +26,22 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A rule's stable code, how bad a hit is, what to do about it, and the function."""
+    """A rule's stable code, how bad a hit is, what to do about it, and the function.
+
+    `after_kexec` is what to do in a kernel that was started by kexec, where it is not the same:
+    there the maps come from whatever loaded it.
+    """
 
     code: str
     severity: Severity
     hint: str
     check: Callable[[Survey], Iterator[Hit]]
+    after_kexec: str = ""
+
+    def hint_for(self, survey: Survey) -> str:
+        """What to do about a hit on this system."""
+        kexec = self.after_kexec and survey.snapshot.started_by_kexec
+        return self.after_kexec if kexec else self.hint
 
     @property
     def meaning(self) -> str:
@@ -45,6 +55,10 @@ FIRMWARE_BUG = (
 )
 KERNEL_MAPPING = (
     "The running kernel could not map this region: update the kernel, and report this to it."
+)
+HANDED_ON = (
+    "This kernel has its maps from what loaded it, by kexec: boot through the firmware, "
+    "and report this to that loader if it is not so then."
 )
 
 

@@ -1,24 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What the rules look at: a snapshot, and what several of them need of it, worked out once."""
 
+from dataclasses import replace
 from functools import cached_property
 
-from ...abi.efi import PAGE_SHIFT, PHYSICAL_BITS
-from ..intervals import Interval, union
+from .. import entries
+from ..intervals import Interval, outside, union
 from ..snapshot import MemoryRange, RuntimeRegion, Snapshot
 from .fit import Place, places
 
-MAX_PAGES = (1 << 31) - 1
-"""populate_pud() in arch/x86/mm/pat/set_memory.c counts mapped pages in an int."""
-
-_PHYSICAL_PAGES = 1 << PHYSICAL_BITS - PAGE_SHIFT
-
-
-def overflows(region: RuntimeRegion) -> bool:
-    """Whether it reaches beyond what there is, or has more pages than can be counted."""
-    # Within what the kernel's own filter lets pass, efi_memmap_entry_valid(), which stops at 2^64.
-    pages = (region.phys_addr >> PAGE_SHIFT) + region.num_pages
-    return region.num_pages > MAX_PAGES or pages > _PHYSICAL_PAGES
+_CUT_BY_KEXEC_TOOLS = 0x400
+"""Bytes of real-mode vectors that kexec-tools takes off the memory map that it hands on, where
+they are System RAM. Source: kexec/arch/i386/kexec-x86-common.c."""
 
 
 class Survey:
@@ -30,8 +23,12 @@ class Survey:
     @cached_property
     def sound(self) -> tuple[RuntimeRegion, ...]:
         """The regions whose extent means something, for rules that compare extents."""
-        regions = self.snapshot.runtime_regions
-        return tuple(r for r in regions if r.num_pages and not overflows(r))
+        return entries.sound(self.snapshot.runtime_regions)
+
+    @cached_property
+    def sound_entries(self) -> tuple[RuntimeRegion, ...]:
+        """The same of every entry of the runtime map, be it in the image or not."""
+        return entries.sound(self.snapshot.runtime_map or ())
 
     @cached_property
     def upright(self) -> tuple[MemoryRange, ...]:
@@ -43,12 +40,30 @@ class Survey:
         """Each sound region with its worst part; none where there is no memory map."""
         if not self.snapshot.memory_map:
             return ()
-        return tuple(places(self.sound, self.snapshot.memory_map))
+        return tuple(places(self.sound, self._restored(self.snapshot.memory_map)))
+
+    def _restored(self, memory_map: tuple[MemoryRange, ...]) -> tuple[MemoryRange, ...]:
+        """The memory map with what kexec-tools has cut off its beginning."""
+        first = min(memory_map, key=lambda each: each.extent)
+        if (
+            self.snapshot.started_by_kexec
+            and first.is_ram
+            and first.start == _CUT_BY_KEXEC_TOOLS <= first.end
+        ):
+            return (*memory_map, replace(first, start=0, end=first.start - 1))
+        return memory_map
 
     @cached_property
     def ram(self) -> tuple[Interval, ...]:
         """What the memory map calls System RAM."""
         return union(each.extent for each in self.snapshot.memory_map or () if each.is_ram)
+
+    @cached_property
+    def usable(self) -> int:
+        """Bytes that the memory map calls System RAM, and nothing else as well."""
+        others = union(each.extent for each in self.upright if not each.is_ram)
+        parts = (part for ram in self.ram for part in outside(others, ram))
+        return sum(part.end - part.start + 1 for part in parts)
 
     @cached_property
     def kept(self) -> tuple[Interval, ...]:

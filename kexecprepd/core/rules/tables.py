@@ -11,6 +11,9 @@ from ..intervals import Interval, covers, union
 from .rule import Hit, Rule
 from .survey import Survey
 
+_POINTER = 8
+"""Bytes of a pointer of 64-bit firmware, which is what AllocatePool() aligns to as well."""
+
 _OF_RUNTIME = (MemoryType.RUNTIME_SERVICES_CODE, MemoryType.RUNTIME_SERVICES_DATA)
 
 
@@ -29,6 +32,17 @@ def _incomplete_efi_info(survey: Survey) -> Iterator[Hit]:
     if params.efi_info.memdesc_version != DESCRIPTOR_VERSION:
         version = params.efi_info.memdesc_version
         yield Hit(f"The kernel's own boot_params.efi_info has descriptor version {version}.")
+
+
+def _two_widths(survey: Survey) -> Iterator[Hit]:
+    """fw_platform_size says that the firmware is 32-bit, and boot_params.efi_info that it is
+    64-bit. One of the two is wrong, and what the next kernel is told would be, too.
+    """
+    params, efi = survey.snapshot.boot_params, survey.snapshot.efi
+    if params is None or efi is None:
+        return
+    if efi.fw_platform_size == 32 and params.efi_info.signature == SIGNATURE_64:
+        yield Hit("The kernel says of its firmware that it is 32-bit, and that it is 64-bit.")
 
 
 def _is_physical(address: int | None) -> bool:
@@ -95,6 +109,30 @@ def _needed_tables(survey: Survey) -> Iterator[tuple[str, int]]:
             yield name, address
 
 
+def _misaligned(survey: Survey) -> Iterator[Hit]:
+    """The EFI system table or the configuration table does not begin at a multiple of 8 bytes. Both
+    hold pointers, and the firmware allocates neither so.
+    """
+    for name, address in _pointers(survey):
+        if address % _POINTER:
+            yield Hit(f"{name} is not aligned.", {"table": name, "address": address})
+
+
+def _beyond_memory(survey: Survey) -> Iterator[Hit]:
+    """The EFI system table or the configuration table lies beyond all that the memory map and the
+    runtime map know of. There is nothing, and the next kernel would follow pointers in it.
+    """
+    ends = [each.end for each in survey.upright] + [each.phys_end for each in survey.sound]
+    for name, address in _pointers(survey):
+        if survey.snapshot.memory_map and address > max(ends, default=0):
+            yield Hit(f"{name} lies beyond all memory.", {"table": name, "address": address})
+
+
+def _pointers(survey: Survey) -> Iterator[tuple[str, int]]:
+    """The tables of pointers that the next kernel follows."""
+    return (each for each in _needed_tables(survey) if each[0] != "runtime")
+
+
 def _regions(survey: Survey, types: tuple[int, ...] | None = None) -> tuple[Interval, ...]:
     return union(r.extent for r in survey.sound if types is None or r.type in types)
 
@@ -119,9 +157,10 @@ def _table_outside(survey: Survey) -> Iterator[Hit]:
     """
     ram, kept = survey.ram, survey.kept
     runtime = _regions(survey, _OF_RUNTIME)
+    beyond = {hit.details["address"] for hit in _beyond_memory(survey)}
     for name, address in _needed_tables(survey):
-        in_ram = _lies_in(ram, address) and not _lies_in(kept, address)
-        if not in_ram and not _lies_in(runtime, address):
+        told = (_lies_in(ram, address) and not _lies_in(kept, address)) or address in beyond
+        if not told and not _lies_in(runtime, address):
             details: dict[str, int | str] = {"table": name, "address": address}
             yield Hit(f"{name} lies in no runtime code or data.", details)
 
@@ -170,6 +209,12 @@ RULES: tuple[Rule, ...] = (
         _incomplete_efi_info,
     ),
     Rule(
+        "firmware-width",
+        Severity.ERROR,
+        "Boot again; if it is still so, report it to the kernel.",
+        _two_widths,
+    ),
+    Rule(
         "efi-memmap-empty",
         Severity.WARNING,
         "Use a loader that asks kexecprepd; find out what started this kernel so.",
@@ -182,6 +227,8 @@ RULES: tuple[Rule, ...] = (
         _missing_table,
     ),
     Rule("table-in-ram", Severity.ERROR, _TABLE_HINT, _table_in_ram),
+    Rule("table-misaligned", Severity.ERROR, _TABLE_HINT, _misaligned),
+    Rule("table-beyond-memory", Severity.ERROR, _TABLE_HINT, _beyond_memory),
     Rule("table-outside-regions", Severity.WARNING, _TABLE_HINT, _table_outside),
     Rule("vendor-missing", Severity.INFO, "Nothing to do.", _missing_vendor),
     Rule("vendor-in-ram", Severity.INFO, "Nothing to do.", _vendor_in_ram),

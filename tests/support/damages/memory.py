@@ -65,10 +65,38 @@ def boot_services(root: Path, phys_addr: int) -> int:
     )
 
 
+def all_reserved(root: Path) -> None:
+    """The memory map with every range of System RAM as reserved."""
+    for kind in (root / MEMMAP).glob("*/type"):
+        if kind.read_text() == "System RAM\n":
+            set_range(root, int(kind.parent.name), type="Reserved")
+
+
+def only(root: Path, start: int, end: int, type: str) -> None:
+    """A memory map of one range."""
+    remove(root, MEMMAP)
+    add_range(root, start, end, type)
+
+
 DAMAGE: dict[str, dict[str, Damage]] = {
     "memmap-missing": {
         "no directory": damage(lambda root: remove(root, MEMMAP)),
         "empty": damage(lambda root: remove(root, MEMMAP), lambda root: (root / MEMMAP).mkdir()),
+        "a range out of it": damage(
+            lambda root: only(root, 0x4000_0000, 0xFFFF_FFFF, "Reserved"),
+        ),
+    },
+    "memmap-without-ram": {
+        "all reserved": damage(all_reserved),
+        "one range over everything": damage(lambda root: only(root, 0, (1 << 64) - 1, "Reserved")),
+        "a range over everything as well": damage(
+            lambda root: add_range(root, 0, (1 << 64) - 1, "Reserved"),
+            also=("memmap-contradiction", "memmap-repetition"),
+        ),
+        "less than a kernel": damage(
+            lambda root: only(root, 0, (16 << 20) - 2, "System RAM"),
+            also=("region-misplaced",),
+        ),
     },
     "memmap-inverted": {
         "by a byte": damage(lambda root: add_range(root, GAP, GAP - 1, "Reserved")),
@@ -103,6 +131,12 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         ),
         "a like option": damage(
             lambda root: blocks(root, 40), lambda root: cmdline(root, "memtest=4 xmem=1")
+        ),
+    },
+    "memory-withheld": {
+        "by MTRR trimming": damage(
+            lambda root: blocks(root, 62, 63),
+            lambda root: write(root, "proc/iomem", "1f0000000-1ffffffff : Reserved\n"),
         ),
     },
     "memory-cut": {

@@ -25,6 +25,9 @@ KEPT = 0x7DD3_B000
 ACPI = 0x7F77_D000
 """ACPI Tables, which is no region's."""
 
+BEYOND = 1 << 50
+"""Where neither map has anything, nor anything above."""
+
 SYSTAB = "ACPI20={acpi:#x}\nACPI=0x7f77d000\nSMBIOS={smbios:#x}\n"
 
 
@@ -44,6 +47,10 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "no system table": damage(lambda root: efi_systab(root, 0)),
         "virtual system table": damage(lambda root: efi_systab(root, int(VIRTUAL, 16))),
         "descriptor version": damage(lambda root: patch(root, BOOT_PARAMS, 0x1CC, b"\x02")),
+        "no descriptor version": damage(lambda root: patch(root, BOOT_PARAMS, 0x1CC, b"\0")),
+    },
+    "firmware-width": {
+        "32 against EL64": damage(lambda root: write(root, f"{EFI}/fw_platform_size", "32\n")),
     },
     "efi-memmap-empty": {
         "no bytes": damage(lambda root: patch(root, BOOT_PARAMS, 0x1D4, bytes(4))),
@@ -66,6 +73,14 @@ DAMAGE: dict[str, dict[str, Damage]] = {
         "the byte behind a region": damage(
             lambda root: write(root, f"{EFI}/config_table", f"{KEPT + 0x1000:#x}\n")
         ),
+    },
+    "table-misaligned": {
+        "config_table": damage(lambda root: write(root, f"{EFI}/config_table", "0x7f5ebc9c\n")),
+        "efi_systab": damage(lambda root: efi_systab(root, 0x7F5E_B019)),
+    },
+    "table-beyond-memory": {
+        "config_table": damage(lambda root: write(root, f"{EFI}/config_table", f"{BEYOND:#x}\n")),
+        "efi_systab": damage(lambda root: efi_systab(root, BEYOND)),
     },
     "table-outside-regions": {
         "in ACPI's memory": damage(lambda root: write(root, f"{EFI}/config_table", f"{ACPI:#x}\n")),
