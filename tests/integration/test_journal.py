@@ -84,10 +84,10 @@ def test_lines_that_someone_else_reads_stay_where_they_are(
     assert "Generation 1, ready: " in daemon.stderr
 
 
-def test_a_message_of_several_lines_is_one_entry(
+def test_a_name_of_several_lines_is_told_in_one_entry(
     bus: PrivateBus, top: Path, tree: Path, told: Journal
 ) -> None:
-    # What sysfs is called is told as it is, and a name can have every character but two.
+    # A name can have every character but two; what is told of it can be printed.
     root = tree.parent / "two\nlines"
     tree.rename(root)
     write(root, "sys/firmware/efi/systab", "?\n")
@@ -95,7 +95,7 @@ def test_a_message_of_several_lines_is_one_entry(
     with running(top, root, environment):
         (entry,) = about(Message.STATE, told.entries())
 
-    assert f"{root}/sys/firmware/efi/systab" in entry["MESSAGE"]
+    assert f"{tree.parent}/two\\nlines/sys/firmware/efi/systab" in entry["MESSAGE"]
 
 
 def test_every_message_is_explained_with_the_fields_that_it_has(tmp_path: Path) -> None:
