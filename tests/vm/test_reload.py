@@ -41,12 +41,12 @@ def load(guest: Guest) -> None:
     release = guest.run(["uname", "-r"]).stdout.strip()
     initrd = f"/boot/initrd.img-{release}"
     command = ["kexecprepctl", "load", KERNEL, "--initrd", initrd, "--reuse-cmdline"]
-    guest.run(command, timeout=120)
+    guest.run(command, timeout=300)
 
 
 def told(guest: Guest) -> dict[str, Any]:
     """What `check` tells of the kernel that is loaded."""
-    shown = guest.run(["kexecprepctl", "check", "--json=short"], check=False).stdout
+    shown = guest.run(["kexecprepctl", "check", "--json=short"], check=False, timeout=180).stdout
     return dict(json.loads(shown)["loaded"])
 
 
@@ -77,7 +77,7 @@ def settle(guest: Guest) -> None:
         true = info["handover-sha256"]["data"] == digest(guest)
         return true and show(guest, SERVICE)["ActiveState"] == "inactive"
 
-    wait_for(settled, "what is loaded is true", timeout=120)
+    wait_for(settled, "what is loaded is true", timeout=300)
     assert told(guest)["stale"] is False
     assert guest.read_file("/sys/kernel/kexec_loaded") == b"1\n"
 
@@ -139,11 +139,11 @@ def test_a_stale_kernel_is_not_started(reloading: Guest) -> None:
     reloading.hot_remove_memory(name)
 
     assert told(reloading)["stale"] is True
-    refused = reloading.run(["kexecprepctl", "exec"], check=False)
+    refused = reloading.run(["kexecprepctl", "exec"], check=False, timeout=180)
     assert refused.returncode == 1
     assert "is stale" in refused.stderr
     reloading.run(["systemctl", "start", PATH])
-    reloading.run(["kexecprepctl", "load", "--again"], timeout=120)
+    reloading.run(["kexecprepctl", "load", "--again"], timeout=300)
     assert told(reloading)["stale"] is False
 
 
@@ -169,7 +169,7 @@ def test_what_was_loaded_again_is_started_without_a_panic(reloading: Guest) -> N
     reloading.hot_remove_memory(name)
     settle(reloading)
 
-    assert reloading.reboot(["systemctl", "kexec"]) == "running"
+    assert reloading.reboot(["systemctl", "kexec"], timeout=900) == "running"
 
 
 def test_a_reboot_starts_it_without_a_panic_too(reloading: Guest) -> None:
@@ -183,4 +183,4 @@ def test_a_reboot_starts_it_without_a_panic_too(reloading: Guest) -> None:
 
     # 257 kexecs where a kernel is loaded; before, a reboot goes through the firmware.
     verb = "reboot" if version >= 257 else "kexec"
-    assert reloading.reboot(["systemctl", verb]) == "running"
+    assert reloading.reboot(["systemctl", verb], timeout=900) == "running"

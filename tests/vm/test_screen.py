@@ -23,8 +23,10 @@ SUITE = "trixie"
 
 NATIVE = "bochs"
 PARAMS = "/sys/kernel/boot_params/data"
-RED = b"\xaa\x00\x00"
-"""What the console makes of the escape sequence for a red background."""
+RED, BLUE = b"\xaa\x00\x00", b"\x00\x00\xaa"
+"""What the console makes of the escape sequences for such backgrounds."""
+
+BACKGROUNDS = {RED: 41, BLUE: 44}
 
 
 @pytest.fixture(scope="module")
@@ -57,23 +59,25 @@ def kexec(guest: Guest) -> None:
     """Load the guest's own kernel, and start it."""
     release = guest.run(["uname", "-r"]).stdout.strip()
     files = [f"/boot/vmlinuz-{release}", "--initrd", f"/boot/initrd.img-{release}"]
-    guest.run(["kexecprepctl", "load", *files, "--reuse-cmdline"], timeout=120)
-    assert guest.reboot(["kexecprepctl", "exec"]) == "running"
+    guest.run(["kexecprepctl", "load", *files, "--reuse-cmdline"], timeout=300)
+    assert guest.reboot(["kexecprepctl", "exec"], timeout=900) == "running"
 
 
-def paint(guest: Guest) -> None:
-    """Have the kernel's console make all of its screen red."""
-    guest.run(["sh", "-c", r"printf '\033[41m\033[2J' >/dev/tty0"])
+def paint(guest: Guest, colour: bytes) -> None:
+    """Have the kernel's console give all of its screen a colour."""
+    sequence = rf"\033[{BACKGROUNDS[colour]}m\033[2J"
+    guest.run(["sh", "-c", f"printf '{sequence}' >/dev/tty0"])
 
 
-def is_red(guest: Guest, picture: Path) -> bool:
+def shows(guest: Guest, colour: bytes, folder: Path) -> bool:
     """Whether that is to be seen on the screen: most of its pixels are of that colour."""
+    picture = folder / "screen.ppm"
     guest.screendump(picture)
     _, size, _, pixels = picture.read_bytes().split(b"\n", 3)  # a PPM has these lines
     width, height = map(int, size.split())
     assert len(pixels) == 3 * width * height
     found = Counter(pixels[at : at + 3] for at in range(0, len(pixels), 3))
-    return found[RED] > width * height // 2
+    return found[colour] > width * height // 2
 
 
 def test_the_firmware_s_framebuffer_is_handed_on_and_shows_the_next_kernel_s_console(
@@ -81,14 +85,14 @@ def test_the_firmware_s_framebuffer_is_handed_on_and_shows_the_next_kernel_s_con
 ) -> None:
     before = told(screen)
     assert driver(screen) == "EFI VGA"
-    assert not is_red(screen, tmp_path / "before.ppm")
+    assert not shows(screen, RED, tmp_path)
 
     kexec(screen)
 
     assert told(screen) == before
     assert driver(screen) == "EFI VGA"
-    paint(screen)
-    wait_for(lambda: is_red(screen, tmp_path / "after.ppm"), "the next kernel's console is seen")
+    paint(screen, RED)
+    wait_for(lambda: shows(screen, RED, tmp_path), "the next kernel's console is seen")
 
 
 def test_where_a_native_driver_owns_the_screen_none_is_told_and_the_driver_finds_it(
@@ -101,9 +105,9 @@ def test_where_a_native_driver_owns_the_screen_none_is_told_and_the_driver_finds
 
     assert told(screen) == bytes(64)
     assert driver(screen) is None
-    paint(screen)
-    assert not is_red(screen, tmp_path / "before.ppm")
+    paint(screen, BLUE)
+    assert not shows(screen, BLUE, tmp_path)
     screen.run(["modprobe", NATIVE])
     wait_for(lambda: (driver(screen) or "").startswith(NATIVE), "the native driver has come")
-    paint(screen)
-    wait_for(lambda: is_red(screen, tmp_path / "after.ppm"), "its console is seen")
+    paint(screen, BLUE)
+    wait_for(lambda: shows(screen, BLUE, tmp_path), "its console is seen")
