@@ -42,7 +42,7 @@ ExecStart={command}
 OF_BOOKWORM = "kexec-load.service"
 """The release's own, a script of SysV that systemd makes a unit of. The guests' image masks it."""
 
-# The script that starts what the other one has loaded has no unit there, as kexec-tools masks it.
+# The script that starts what the other one has loaded leaves that to its unit, which is masked.
 STARTER = "start-loaded.service"
 STARTER_UNIT = f"""[Unit]
 Before={OF_BOOKWORM}
@@ -52,7 +52,7 @@ Type=oneshot
 RemainAfterExit=yes
 ExecStart=true
 ExecStop=sync
-ExecStop=/etc/init.d/kexec stop
+ExecStop=/sbin/kexec -e
 """
 
 # As u-root reads the memory map (pkg/boot/kexec, ParseMemoryMap): the types are these words, and
