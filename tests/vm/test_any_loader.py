@@ -176,12 +176,17 @@ def assert_nothing_lost(now: Kernel, first: Kernel) -> None:
     )
 
 
-@pytest.fixture
-def own(guest: Guest) -> Iterator[None]:
-    """An adopted unit that loads the guest's own kernel."""
+def adopt_own(guest: Guest) -> None:
+    """Have a unit that loads the guest's own kernel, and adopt it."""
     command = " ".join(["/usr/sbin/kexec", *kexec(guest, "-d")[1:]])
     guest.write_file(f"/etc/systemd/system/{OWN}", OWN_UNIT.format(command=command).encode())
     guest.run(["kexecprepctl", "adopt", OWN])
+
+
+@pytest.fixture
+def own(guest: Guest) -> Iterator[None]:
+    """An adopted unit that loads the guest's own kernel."""
+    adopt_own(guest)
     yield
     guest.run(["kexecprepctl", "adopt", "--undo", OWN])
 
@@ -220,7 +225,8 @@ def test_the_release_s_own_unit_adopted_loads_at_shutdown(guest: Guest, first: K
     assert_nothing_lost(Kernel.of(guest), first)
 
 
-def test_purging_the_package_undoes_all(guest: Guest, own: None) -> None:
+def test_purging_the_package_undoes_all(guest: Guest) -> None:
+    adopt_own(guest)
     drop_in = f"/etc/systemd/system/{OWN}.d"
     assert guest.run(["ls", drop_in]).stdout == "kexecprepd.conf\n"
     guest.run(["dpkg", "--purge", "kexecprepd"], timeout=300)
