@@ -159,8 +159,14 @@ def drop_in(guest: Guest, name: str, content: str) -> Iterator[None]:
         guest.run(restart)
         yield
     finally:
-        guest.run(["rm", path])
+        take_away(guest, path)
         guest.run(restart)
+
+
+def take_away(guest: Guest, drop_in: str) -> None:
+    """Remove a drop-in, and the folder that was made for it."""
+    guest.run(["rm", drop_in])
+    guest.run(["rmdir", "--ignore-fail-on-non-empty", DROP_INS])
 
 
 Changes = Callable[[], list[dict[str, Any]]]

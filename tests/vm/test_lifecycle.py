@@ -17,6 +17,7 @@ from .service import (
     cursor_now,
     properties,
     show,
+    take_away,
     wait_for,
     wait_for_log,
     wait_until_running,
@@ -82,7 +83,7 @@ def test_a_name_that_is_taken_for_a_while_is_taken_up_again(guest: Guest) -> Non
         guest.run(["systemctl", "stop", holder])
         wait_for(lambda: show(guest)["ActiveState"] == "active", "it runs again", timeout=120)
     finally:
-        guest.run(["rm", f"{DROP_INS}/burst.conf"])
+        take_away(guest, f"{DROP_INS}/burst.conf")
         guest.run(["systemctl", "daemon-reload"])
     assert properties(guest) == before
 
