@@ -212,29 +212,16 @@ def test_they_ask_once(
     assert run.placed == place_setup_data(client, run.address)
 
 
-@pytest.mark.parametrize(
-    ("low", "words"),
-    [
-        pytest.param(False, "There is no room for the image.", id="no-memory-map"),
-        pytest.param(True, "The memory map has no System RAM", id="low-memory-alone"),
-    ],
-)
+@pytest.mark.parametrize("low", [False, True], ids=["no-memory-map", "low-memory-alone"])
 def test_no_room_is_told(
-    daemon: Daemon,
-    bus: PrivateBus,
-    top: Path,
-    tree: Path,
-    client: Client,
-    program: Path,
-    low: bool,
-    words: str,
+    daemon: Daemon, bus: PrivateBus, top: Path, tree: Path, client: Client, program: Path, low: bool
 ) -> None:
     remove(tree, "sys/firmware/memmap")
     if low:
         add_range(tree, 0, 0x9_FFFF, "System RAM")
     client.call("Refresh")
 
-    assert words in Run(program, bus.environment, top).failure
+    assert "There is no room for the image." in Run(program, bus.environment, top).failure
 
 
 def test_an_invalid_map_is_refused_in_the_daemon_s_words(

@@ -11,7 +11,14 @@ from kexecprepd.core.rules import validate
 from kexecprepd.core.snapshot import MemoryRange, RuntimeRegion, Snapshot
 from tests.support.damages.coverage import DANGEROUS, KEPT, SUSPICIOUS, UNUSUAL
 from tests.support.damages.damage import GAP, RUNTIME, VIRT
-from tests.support.recordings import FIRST_KERNEL, add_range, set_range
+from tests.support.recordings import (
+    BGRT,
+    BGRT_KEXEC_FILE,
+    FIRST_KERNEL,
+    add_range,
+    materialise,
+    set_range,
+)
 from tests.support.snapshots import read_snapshot, recorded
 
 _LETTERS = {"E": None, "i": UNUSUAL, "k": KEPT, "s": SUSPICIOUS, "D": DANGEROUS}
@@ -255,3 +262,18 @@ def test_the_message_names_the_memory(healthy: Snapshot) -> None:
     (finding,) = placed(with_memory(healthy, 6, 1, (0, 0xFFF, "ACPI Tables")))
 
     assert "region 6 (RuntimeServicesData) lies in ACPI's memory" in finding.message
+
+
+def test_what_kexec_tools_cuts_off_the_memory_map_is_no_fault(tmp_path: Path) -> None:
+    # Of page 0, which boot services keep here, the first 0x400 bytes are missing.
+    root = materialise(BGRT_KEXEC_FILE, tmp_path)
+    set_range(root, 0, start=0x400)
+
+    assert {finding.code for finding in validate(read_snapshot(root))} == {KEPT}
+
+
+def test_in_a_first_kernel_nothing_is_cut_off(tmp_path: Path) -> None:
+    root = materialise(BGRT, tmp_path)
+    set_range(root, 0, start=0x400)
+
+    assert SUSPICIOUS in {finding.code for finding in validate(read_snapshot(root))}

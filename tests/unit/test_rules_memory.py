@@ -14,6 +14,7 @@ from tests.support.damages.memory import (
     cmdline,
     many_ranges,
     mmio,
+    only,
     plug,
 )
 from tests.support.findings import codes_of, findings_of
@@ -231,6 +232,12 @@ def test_the_part_in_plugged_memory_is_told(tree: Path) -> None:
 
 def test_128_ranges_are_not_too_many() -> None:
     assert not findings_of(many_ranges(recorded(FIRST_KERNEL), 128))
+
+
+def test_little_ram_is_ram(tree: Path) -> None:
+    only(tree, 0, 0x9_FFFF, "System RAM")
+
+    assert "memmap-without-ram" not in codes_of(tree)
 
 
 def test_an_overlap_of_ranges_names_both_and_its_extent(tree: Path) -> None:

@@ -15,9 +15,6 @@ _NAMELESS = ("unknown e820 type",)
 
 _FIRST_MEGABYTE = 1 << 20
 
-_LEAST_RAM = 16 << 20
-"""Bytes: where a 64-bit kernel is loaded at the earliest (CONFIG_PHYSICAL_START)."""
-
 
 def _missing(survey: Survey) -> Iterator[Hit]:
     """The kernel shows no memory map, or a single range out of the midst of one, so nothing can be
@@ -36,12 +33,12 @@ def _is_excerpt(survey: Survey) -> bool:
 
 
 def _without_ram(survey: Survey) -> Iterator[Hit]:
-    """The memory map has no System RAM that a kernel could run in, or calls it something else as
-    well. This kernel runs, so the memory map is not that of this machine, and nothing that was
-    checked against it is worth anything.
+    """The memory map has no System RAM, or calls all of it something else as well. This kernel
+    runs, so the memory map is not that of this machine, and nothing that was checked against it is
+    worth anything.
     """
-    if survey.snapshot.memory_map and not _is_excerpt(survey) and survey.usable < _LEAST_RAM:
-        yield Hit("The memory map has no System RAM that a kernel could run in.")
+    if survey.snapshot.memory_map and not _is_excerpt(survey) and not survey.has_ram:
+        yield Hit("The memory map has no System RAM that a kernel could use.")
 
 
 def _inverted(survey: Survey) -> Iterator[Hit]:

@@ -59,11 +59,10 @@ class Survey:
         return union(each.extent for each in self.snapshot.memory_map or () if each.is_ram)
 
     @cached_property
-    def usable(self) -> int:
-        """Bytes that the memory map calls System RAM, and nothing else as well."""
+    def has_ram(self) -> bool:
+        """Whether there is memory that the memory map calls System RAM, and nothing else."""
         others = union(each.extent for each in self.upright if not each.is_ram)
-        parts = (part for ram in self.ram for part in outside(others, ram))
-        return sum(part.end - part.start + 1 for part in parts)
+        return any(part for ram in self.ram for part in outside(others, ram))
 
     @cached_property
     def kept(self) -> tuple[Interval, ...]:

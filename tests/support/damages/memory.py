@@ -93,10 +93,6 @@ DAMAGE: dict[str, dict[str, Damage]] = {
             lambda root: add_range(root, 0, (1 << 64) - 1, "Reserved"),
             also=("memmap-contradiction", "memmap-repetition"),
         ),
-        "less than a kernel": damage(
-            lambda root: only(root, 0, (16 << 20) - 2, "System RAM"),
-            also=("region-misplaced",),
-        ),
     },
     "memmap-inverted": {
         "by a byte": damage(lambda root: add_range(root, GAP, GAP - 1, "Reserved")),
