@@ -12,6 +12,7 @@ import pytest
 
 from tests.support import recordings
 from tests.support.daemon import CHECKOUT, Daemon, running
+from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, set_memory_blocks, set_region
@@ -107,15 +108,18 @@ def test_signals_reach_the_loader(
         env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        text=True,
+        bufsize=0,
         start_new_session=True,  # without a terminal, whose keys would reach it by themselves
     ) as process:
         assert process.stdin is not None and process.stdout is not None
-        assert process.stdout.readline() == "ready\n"
-        process.send_signal(number)
-        out = process.stdout.readline()
-        process.stdin.close()
-    assert (out, process.returncode) == (f"got {name}\n", 3)
+        lines = Lines(process.stdout)
+        try:
+            assert lines.next() == "ready\n"
+            process.send_signal(number)
+            assert lines.next() == f"got {name}\n"
+        finally:
+            process.stdin.close()  # which ends it in any case
+    assert process.returncode == 3
 
 
 def plug(machine: Path) -> str:
