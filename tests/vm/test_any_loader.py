@@ -22,7 +22,7 @@ from .project import Installations
 from .service import journal, show
 from .survivors import Kernel, files
 
-RELEASES = ("bookworm", "trixie")
+RELEASES = ("bookworm",)
 
 pytestmark = pytest.mark.vm
 

@@ -11,12 +11,12 @@ import pytest
 
 from tests.lab.environment import console_log
 from tests.lab.guest import Guest
-from tests.lab.image import SUITES, get_image
+from tests.lab.image import get_image
 
 from .project import Installations
 from .service import call, cursor_now, journal, show, wait_for
 
-pytestmark = [pytest.mark.vm, pytest.mark.parametrize("reloading", SUITES, indirect=True)]
+pytestmark = [pytest.mark.vm, pytest.mark.parametrize("reloading", ["trixie"], indirect=True)]
 
 DIMM_MIB = 256
 PATH, SERVICE = "kexecprepd-reload.path", "kexecprepd-reload.service"
