@@ -1,13 +1,42 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What tests of several kinds need, and what takes too long to be made twice; nothing is left."""
 
+import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from tests.lab.lock import locked
 from tests.support.packages import build_deb
+
+SHARED = "KEXECPREPD_TESTS_SHARED"
+"""The folder of what one of several pytest processes makes for all; it goes with the first one."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the folder, unless another process is the first."""
+    if SHARED not in os.environ:
+        folder = tempfile.TemporaryDirectory(prefix="kexecprepd-tests-")
+        os.environ[SHARED] = folder.name
+        config.add_cleanup(folder.cleanup)
+        config.add_cleanup(_forget_shared)
+
+
+def _forget_shared() -> None:
+    del os.environ[SHARED]
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep the tests of a module together (--dist=loadgroup), where nothing else is said."""
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(
+                pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath)))
+            )
 
 
 @pytest.fixture
@@ -29,6 +58,17 @@ def _nothing_is_left(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]
 
 
 @pytest.fixture(scope="session")
-def deb(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def shared() -> Path:
+    """The folder of what one of several pytest processes makes for all."""
+    return Path(os.environ[SHARED])
+
+
+@pytest.fixture(scope="session")
+def deb(shared: Path) -> Path:
     """The Debian package, built from this checkout."""
-    return build_deb(tmp_path_factory.mktemp("deb"))
+    folder = shared / "deb"
+    with locked(shared / "deb.lock"):
+        if folder.is_dir():
+            (path,) = folder.glob("*.deb")
+            return path
+        return build_deb(folder)

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -11,12 +10,11 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from .environment import cache_dir
+from .lock import locked
 
 SUITES = ("bookworm", "trixie")
 
@@ -170,17 +168,10 @@ def get_image(suite: str = "bookworm") -> Image:
     folder = cache_dir() / image_key(suite)
     if not folder.is_dir():
         folder.parent.mkdir(parents=True, exist_ok=True)
-        with _locked(folder.parent / f"{suite}.lock"):
+        with locked(folder.parent / f"{suite}.lock"):
             if not folder.is_dir():
                 _build(suite, folder)
     return Image(suite, folder / "disk.raw", folder / "vmlinuz", folder / "initrd")
-
-
-@contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    with path.open("w") as handle:
-        fcntl.flock(handle, fcntl.LOCK_EX)
-        yield
 
 
 def _build(suite: str, folder: Path) -> None:

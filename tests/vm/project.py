@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from tests.lab.environment import console_log
 from tests.lab.guest import Guest
 from tests.lab.image import get_image
+from tests.lab.lock import locked
 
 from .machines import INSTALLED_UNDER, Machine
 from .service import MANAGER, NAME, PATHS, UNIT, bus_journal, show
@@ -80,26 +82,26 @@ class Installations:
     """Each release's disk, made when it is first asked for, and used by all its machines."""
 
     def __init__(self, deb: Path, folder: Path) -> None:
-        """Keep the disks in a folder."""
+        """Keep the disks in a folder, where other processes find them too."""
         self._deb = deb
         self._folder = folder
-        self._made: dict[str, Installed] = {}
 
     def of(self, suite: str) -> Installed:
         """The disk of a release."""
-        if suite not in self._made:
-            self._made[suite] = self._make(INSTALLED_UNDER[suite])
-        return self._made[suite]
+        disk, told = (self._folder / f"{suite}.{each}" for each in ("qcow2", "json"))
+        with locked(self._folder / f"{suite}.lock"):
+            if not told.exists():
+                told.write_text(json.dumps(self._make(INSTALLED_UNDER[suite], disk)))
+        return Installed(disk, json.loads(told.read_text()))
 
-    def _make(self, machine: Machine) -> Installed:
-        disk = self._folder / f"{machine.suite}.qcow2"
+    def _make(self, machine: Machine, disk: Path) -> dict[str, str]:
         log = console_log(f"install-{machine}")
         with Guest(get_image(machine.suite), append=machine.append, log=log) as guest:
             install_package(guest, self._deb)
             unit = show(guest)
             put_lookouts(guest)
             guest.power_off(keep=disk)
-        return Installed(disk, unit)
+        return unit
 
 
 @dataclass(frozen=True)

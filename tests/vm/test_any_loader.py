@@ -22,8 +22,6 @@ from .project import Installations
 from .service import journal, show
 from .survivors import Kernel, files
 
-RELEASES = ("bookworm",)
-
 pytestmark = pytest.mark.vm
 
 ON_BOOKWORM = pytest.mark.parametrize("release", ["bookworm"], indirect=True)
@@ -67,13 +65,6 @@ for name in os.listdir(top):
     if read("type") == "System RAM":
         print(int(read("start"), 0), int(read("end"), 0))
 """
-
-
-@pytest.fixture(scope="module", params=RELEASES)
-def release(request: pytest.FixtureRequest) -> str:
-    """The Debian release whose kexec-tools are tried."""
-    name: str = request.param
-    return name
 
 
 @pytest.fixture(scope="module")

@@ -16,7 +16,7 @@ from tests.lab.image import get_image
 from .project import Installations
 from .service import call, cursor_now, journal, show, wait_for
 
-pytestmark = [pytest.mark.vm, pytest.mark.parametrize("reloading", ["trixie"], indirect=True)]
+pytestmark = pytest.mark.vm
 
 DIMM_MIB = 256
 PATH, SERVICE = "kexecprepd-reload.path", "kexecprepd-reload.service"
@@ -25,11 +25,10 @@ KERNEL = "/run/vmlinuz"
 
 
 @pytest.fixture(scope="module")
-def reloading(request: pytest.FixtureRequest, installations: Installations) -> Iterator[Guest]:
+def reloading(release: str, installations: Installations) -> Iterator[Guest]:
     """A guest of its own for the tests of this module, one after the other."""
-    suite: str = request.param
-    disk, log = installations.of(suite).disk, console_log(f"reload-{suite}")
-    with Guest(get_image(suite), disk=disk, log=log) as guest:
+    disk, log = installations.of(release).disk, console_log(f"reload-{release}")
+    with Guest(get_image(release), disk=disk, log=log) as guest:
         guest.make_new_memory_removable()
         release = guest.run(["uname", "-r"]).stdout.strip()
         guest.run(["cp", f"/boot/vmlinuz-{release}", KERNEL])
