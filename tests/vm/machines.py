@@ -10,6 +10,9 @@ import pytest
 
 from tests.lab.firmware import OVMF, OVMF32, SEABIOS, Firmware
 
+OPTION_ROMS = 12
+"""As many cards have one where there are graphics: a setup_data node each."""
+
 DAEMON, BROKER = "dbus-daemon", "dbus-broker"
 
 
@@ -39,7 +42,10 @@ class Machine:
     @property
     def qemu_args(self) -> tuple[str, ...]:
         """What QEMU is given beside."""
-        return ("-device", "VGA") if self.graphics else ()
+        if not self.graphics:
+            return ()
+        others = ("-device", "pci-testdev,romfile=vgabios-stdvga.bin") * (OPTION_ROMS - 1)
+        return ("-device", "VGA", *others)
 
 
 BOOKWORM, BOOKWORM_BROKER = Machine("bookworm"), Machine("bookworm", BROKER)

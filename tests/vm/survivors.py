@@ -12,6 +12,7 @@ from . import expected
 from .service import properties
 
 VARIABLES = "/sys/firmware/efi/efivars"
+MEMORY_MAP = "/sys/firmware/memmap"
 
 SETUP_DATA = "/sys/kernel/boot_params/setup_data"
 SETUP_PCI = 3

@@ -16,9 +16,9 @@ import pytest
 from kexecprepd.wire.journal import Message
 from tests.lab.guest import Guest
 
-from .machines import WITH_LOGO, on
+from .machines import OPTION_ROMS, WITH_LOGO, on
 from .service import properties
-from .survivors import VARIABLES, Kernel, files
+from .survivors import MEMORY_MAP, VARIABLES, Kernel, files, names
 
 pytestmark = [pytest.mark.vm, on(WITH_LOGO)]
 
@@ -31,6 +31,18 @@ ROM_SIZE = 39_984
 """Bytes of the node with the option ROM of QEMU's standard graphics card."""
 
 SECURE_BOOT_DISABLED = 2
+
+# kexecprepctl with a receipt in it that is not true.
+LIAR = """
+import sys
+from dataclasses import replace
+from kexecprepd.core.receipt import Receipt
+from kexecprepd.ctl.__main__ import main
+
+pack = Receipt.pack
+Receipt.pack = lambda self: pack(replace(self, sha256="ab" * 32))
+sys.exit(main(sys.argv[1:]))
+"""
 
 
 def checked(guest: Guest) -> dict[str, Any]:
@@ -84,7 +96,7 @@ def test_the_first_kernel_has_what_can_be_lost(first: Kernel) -> None:
     assert first.bgrt
     assert first.dmi
     assert "BGRT" in first.acpi
-    assert [len(rom) for rom in first.roms] == [ROM_SIZE]
+    assert [len(rom) for rom in first.roms] == [ROM_SIZE] * OPTION_ROMS
     assert first.efi_payload is None
 
 
@@ -141,15 +153,52 @@ def test_the_journal_explains_the_receipt(guest: Guest) -> None:
     assert "Defined-By: kexecprepd" in entry
 
 
-def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> None:
+def start_by_the_kernel_s_own_loader(guest: Guest) -> None:
+    """kexec_file_load(2) of the guest's own kernel, and on into it."""
     kernel, initrd = files(guest)
     guest.run(["kexec", "-s", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=120)
     assert guest.reboot(["systemctl", "kexec"]) == "running"
+
+
+@pytest.fixture(scope="module")
+def ranges_before(guest: Guest) -> int:
+    """Entries of the memory map in the first kernel that the kernel's own loader has started."""
+    return len(names(guest, MEMORY_MAP))
+
+
+def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> None:
+    start_by_the_kernel_s_own_loader(guest)
     now = Kernel.of(guest)
     assert now.variables >= first.variables
     assert now.roms == ()
     assert replace(now, efi_payload=None, variables=first.variables, roms=first.roms) == first
     assert_no_receipt(guest)
+
+
+def test_a_receipt_that_is_not_true_is_told_and_breaks_nothing(
+    guest: Guest, first: Kernel, ranges_before: int
+) -> None:
+    kernel, initrd = files(guest)
+    options = ["load", kernel, "--initrd", initrd, "--reuse-cmdline"]
+    guest.run(["python3", "-c", LIAR, *options], timeout=120)
+    assert guest.reboot(["kexecprepctl", "exec"]) == "running"
+
+    shown = checked(guest)
+    codes = [finding["code"] for finding in shown["findings"] if finding["severity"] != "info"]
+    assert (shown["state"], codes) == ("degraded", ["receipt-differs"])
+    assert (shown["origin"]["arrived"], shown["origin"]["kexec-count"]) == (False, None)
+    words = guest.run(["kexecprepctl", "status"]).stdout
+    assert "at least the 3rd kernel since power-on" in words
+    assert Kernel.of(guest).sha256 == first.sha256
+
+
+def test_loaders_that_take_turns_do_not_grow_the_memory_map(
+    guest: Guest, first: Kernel, ranges_before: int
+) -> None:
+    # 6.1's hands on a range for each piece that setup_data leaves of one.
+    start_by_the_kernel_s_own_loader(guest)
+    assert len(names(guest, MEMORY_MAP)) <= ranges_before
+    assert Kernel.of(guest).regions == first.regions
 
 
 def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Kernel) -> None:
