@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+from .scratch import is_beside, scratch
 from .template import Template
 
 DATA = Path(__file__).parents[1] / "data"
@@ -69,19 +70,21 @@ _2_MIB = 2 << 20
 
 def materialise(name: str, top: Path, cmdline: bool = True) -> Path:
     """Put a recording into the empty `top`; with `cmdline` also the proc/ that belongs to it."""
-    _template(name, cmdline).put(top)
+    top.mkdir(parents=True, exist_ok=True)
+    _template(name, cmdline, is_beside(top)).put(top)
     return top
 
 
 def mend(name: str, top: Path) -> Path:
     """Undo everything that was done to a recording since it was put there; anything else goes."""
-    _template(name, True).mend(top)
+    _template(name, True, is_beside(top)).mend(top)
     return top
 
 
 @cache
-def _template(name: str, cmdline: bool) -> Template:
-    return Template(lambda top: _write_recording(name, top, cmdline))
+def _template(name: str, cmdline: bool, beside: bool) -> Template:
+    where = scratch() if beside else tempfile.gettempdir()
+    return Template(lambda top: _write_recording(name, top, cmdline), where)
 
 
 def _write_recording(name: str, top: Path, cmdline: bool) -> None:

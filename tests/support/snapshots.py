@@ -9,6 +9,7 @@ from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.reading import sysfs
 
 from .recordings import materialise, materialise_machine
+from .scratch import scratch
 
 
 def read_snapshot(root: Path) -> Snapshot:
@@ -21,12 +22,12 @@ def read_snapshot(root: Path) -> Snapshot:
 @cache
 def recorded(name: str, cmdline: bool = True) -> Snapshot:
     """A recording; without `cmdline` there is no proc/ to read."""
-    with TemporaryDirectory(prefix="kexecprepd-test.") as top:
+    with TemporaryDirectory(prefix="kexecprepd-test.", dir=scratch()) as top:
         return read_snapshot(materialise(name, Path(top), cmdline))
 
 
 @cache
 def published(name: str, efi_debug: bool = False) -> Snapshot:
     """A published machine, as `materialise_machine` writes it."""
-    with TemporaryDirectory(prefix="kexecprepd-test.") as top:
+    with TemporaryDirectory(prefix="kexecprepd-test.", dir=scratch()) as top:
         return read_snapshot(materialise_machine(name, Path(top), efi_debug))

@@ -17,10 +17,10 @@ from pathlib import Path
 
 
 class Template:
-    """One tree, which `make` writes; it is kept until the process ends."""
+    """One tree, which `make` writes to a folder in `where`; it is kept until the process ends."""
 
-    def __init__(self, make: Callable[[Path], object]) -> None:
-        self._top = tempfile.mkdtemp(prefix="kexecprepd-template.")
+    def __init__(self, make: Callable[[Path], object], where: str) -> None:
+        self._top = tempfile.mkdtemp(prefix="kexecprepd-template.", dir=where)
         register(shutil.rmtree, self._top)
         make(Path(self._top))
         self._folders: dict[str, dict[str, int | None]] = {}

@@ -1,16 +1,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Fixtures that the unit tests share."""
 
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.recordings import FIRST_KERNEL, materialise, mend, remove
+from tests.support.scratch import scratch
+
+
+@pytest.fixture
+def tmp_path() -> Iterator[Path]:
+    """A directory of the test's own, in memory if possible, which is gone after it."""
+    with tempfile.TemporaryDirectory(prefix="kexecprepd-test.", dir=scratch()) as top:
+        yield Path(top)
 
 
 @pytest.fixture(scope="session")
-def _first_kernel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return materialise(FIRST_KERNEL, tmp_path_factory.mktemp("tree") / "root")
+def _first_kernel() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory(prefix="kexecprepd-test.", dir=scratch()) as top:
+        yield materialise(FIRST_KERNEL, Path(top) / "root")
 
 
 @pytest.fixture

@@ -5,7 +5,9 @@ import hashlib
 import json
 import os
 import stat
+import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -307,6 +309,16 @@ def test_an_image_beside_a_snapshot_that_has_none_is_a_mismatch(tree: Path) -> N
     assert cached.mismatch is not None
 
 
+@pytest.fixture
+def _short_turns() -> Iterator[None]:
+    """Have threads take turns all the time, and not after 5 ms of waiting."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    yield
+    sys.setswitchinterval(before)
+
+
+@pytest.mark.usefixtures("_short_turns")
 def test_a_reader_never_meets_a_mismatched_pair(tree: Path, tmp_path: Path) -> None:
     other = handover_of(materialise(recordings.KEXEC_FILE, tmp_path / "other"))
     broken = materialise(recordings.FIRST_KERNEL, tmp_path / "broken")

@@ -4,9 +4,11 @@
 import os
 import random
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -32,6 +34,7 @@ from tests.support.made_up import (
     u64s,
 )
 from tests.support.recordings import FIRST_KERNEL, materialise, set_memory_blocks, write
+from tests.support.scratch import scratch
 from tests.support.secrecy import addresses_in
 
 
@@ -123,12 +126,18 @@ def assert_consistent(assessment: Assessment) -> None:
 
 
 @pytest.fixture(scope="module")
-def recording(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[str]]:
+def recording() -> Iterator[tuple[Path, list[str]]]:
     """A recording's tree, and its files."""
-    root = materialise(FIRST_KERNEL, tmp_path_factory.mktemp("recording"))
+    with TemporaryDirectory(prefix="kexecprepd-test.", dir=scratch()) as top:
+        yield written(Path(top))
+
+
+def written(top: Path) -> tuple[Path, list[str]]:
+    """A recording's tree and files, of which none is shared with another tree."""
+    root = materialise(FIRST_KERNEL, top)
     set_memory_blocks(root, 128 << 20, range(4))
     files = [str(each.relative_to(root)) for each in sorted(root.rglob("*")) if each.is_file()]
-    for each in files:  # its own from now on, so that it may be written to in place
+    for each in files:  # so that it may be written to in place
         write(root, each, (root / each).read_bytes(), 0o600)
     return root, files
 

@@ -10,6 +10,7 @@ import pytest
 
 from tests.support.lines import Lines
 from tests.support.recordings import patch, remove, write
+from tests.support.scratch import scratch
 from tests.support.template import Template
 
 
@@ -32,7 +33,7 @@ def listed(top: Path) -> dict[str, tuple[int, bytes | None]]:
 
 @pytest.fixture
 def template() -> Template:
-    return Template(make)
+    return Template(make, scratch())
 
 
 Harm = tuple[Callable[[Path], object], ...]

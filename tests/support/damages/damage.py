@@ -1,13 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Harm done to a recording, and what rightly comes along with it."""
 
+import shutil
+import tempfile
+from atexit import register
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 from kexecprepd.core.snapshot import Snapshot
-from tests.support.recordings import FIRST_KERNEL, materialise
+from tests.support.recordings import FIRST_KERNEL, materialise, mend
+from tests.support.scratch import scratch
 from tests.support.snapshots import read_snapshot
 
 RUNTIME = 1 << 63
@@ -34,13 +38,20 @@ class Damage:
     then: Change | None
 
     def read(self) -> Snapshot:
-        """Do the harm to a tree of its own, and read it; nothing of the tree stays."""
-        with TemporaryDirectory(prefix="kexecprepd-test.") as top:
-            root = materialise(self.on, Path(top))
-            for step in self.steps:
-                step(root)
-            snapshot = read_snapshot(root)
+        """Do the harm to a tree that is whole, and read it."""
+        root = mend(self.on, _tree(self.on))
+        for step in self.steps:
+            step(root)
+        snapshot = read_snapshot(root)
         return snapshot if self.then is None else self.then(snapshot)
+
+
+@cache
+def _tree(recording: str) -> Path:
+    """A recording's tree for one damage after the other; it is there until the process ends."""
+    top = tempfile.mkdtemp(prefix="kexecprepd-test.", dir=scratch())
+    register(shutil.rmtree, top)
+    return materialise(recording, Path(top))
 
 
 def damage(
