@@ -256,11 +256,12 @@ def set_memory_blocks(root: Path, size: int, numbers: Iterable[int]) -> None:
 
 def _add_directory(root: Path, top: str, files: dict[str, str], mode: int) -> int:
     (root / top).mkdir(parents=True, exist_ok=True)
-    number = max((int(entry.name) for entry in (root / top).iterdir()), default=-1) + 1
+    number = max(map(int, os.listdir(root / top)), default=-1) + 1
     new = Path(tempfile.mkdtemp(dir=root))
     new.chmod(0o755)
     for name, text in files.items():
-        (new / name).write_text(text)
-        (new / name).chmod(mode)
+        with open(f"{new}/{name}", "w") as file:
+            file.write(text)
+            os.fchmod(file.fileno(), mode)
     new.rename(root / top / str(number))
     return number
