@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -151,11 +152,13 @@ def test_python_knows_it(unpacked: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built_again(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The package built once more, and built with a suffix: at the same time."""
+    """Built once more, of a copy elsewhere and in another time zone; and with a suffix."""
     same, later = tmp_path_factory.mktemp("same"), tmp_path_factory.mktemp("later")
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "a checkout"
+    shutil.copytree(CHECKOUT, elsewhere, ignore=shutil.ignore_patterns(".git", ".cache"))
     with ThreadPoolExecutor() as pool:
         builds = [
-            pool.submit(build_deb, same),
+            pool.submit(build_deb, same, checkout=elsewhere, timezone="Pacific/Apia"),
             pool.submit(build_deb, later, "--suffix", "+local1"),
         ]
         again, suffixed = (build.result() for build in builds)
