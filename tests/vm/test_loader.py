@@ -16,6 +16,7 @@ import pytest
 from kexecprepd.wire.journal import Message
 from tests.lab.guest import Guest
 
+from . import autopkgtest
 from .machines import OPTION_ROMS, WITH_LOGO, on
 from .service import properties
 from .survivors import MEMORY_MAP, VARIABLES, Kernel, files, names
@@ -151,6 +152,14 @@ def test_the_journal_explains_the_receipt(guest: Guest) -> None:
     assert f"kexecs since power-on: {KEXECS}" in entry
     assert "Subject: This kernel was started by kexec, and has a receipt of kexecprepctl " in entry
     assert "Defined-By: kexecprepd" in entry
+
+
+def test_the_package_s_own_test_goes_a_kexec(guest: Guest, first: Kernel) -> None:
+    # The word that it leaves for after the reboot.
+    mark = f"{first.sha256}-{properties(guest)['BootID']}"
+    assert guest.reboot(autopkgtest.prepare(guest, "kexec")) == "running"
+    done = guest.run(autopkgtest.after_reboot(guest, "kexec", mark))
+    assert "from-boot-id" in done.stdout
 
 
 def start_by_the_kernel_s_own_loader(guest: Guest) -> None:
