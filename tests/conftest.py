@@ -31,12 +31,16 @@ def _forget_shared() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module together (--dist=loadgroup), where nothing else is said."""
+    """Keep what shares a guest in one process, else the tests of a module (--dist=loadgroup)."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(
-                pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath)))
-            )
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    if "machine" in parameters:
+        return str(parameters["machine"])
+    return f"{item.path.stem}-{parameters.get('release', '')}".removesuffix("-")
 
 
 @pytest.fixture

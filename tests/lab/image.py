@@ -16,7 +16,7 @@ from pathlib import Path
 from .environment import cache_dir
 from .lock import locked
 
-SUITES = ("bookworm", "trixie")
+SUITES = ("bookworm", "trixie", "testing")
 
 PACKAGES = (
     "busybox-static",

@@ -62,7 +62,10 @@ ONCE_EACH = (BOOKWORM, TRIXIE_BROKER)
 THE_OTHERS = (BOOKWORM_BROKER, TRIXIE)
 """Either release and either bus once: for what takes long on an emulated processor."""
 
-INSTALLED_UNDER = {each.suite: each for each in ONCE_EACH}
+TESTING = Machine("testing", graphics=True)
+"""What the next release is to be: a newer kernel, systemd and Python."""
+
+INSTALLED_UNDER = {each.suite: each for each in (*ONCE_EACH, TESTING)}
 """Where dpkg installs the package, for all machines of a release."""
 
 INSTALLED_AGAIN = THE_OTHERS
@@ -71,7 +74,10 @@ INSTALLED_AGAIN = THE_OTHERS
 WITH_LOGO = (Machine("bookworm", graphics=True), Machine("trixie", graphics=True))
 """With a graphics card the firmware shows its logo, and leaves a table that tells where that is."""
 
-ALL = (*COMBINATIONS, *UNSUPPORTED, *WITH_LOGO)
+CHAINS = (*WITH_LOGO, TESTING)
+"""Where one kernel after the other is loaded."""
+
+ALL = (*COMBINATIONS, *UNSUPPORTED, *CHAINS)
 """In the order in which they run."""
 
 

@@ -8,7 +8,7 @@ import pytest
 from tests.lab.guest import Guest
 
 from . import expected
-from .machines import COMBINATIONS, on
+from .machines import ONCE_EACH, on
 from .service import (
     DROP_INS,
     NAME,
@@ -23,7 +23,7 @@ from .service import (
     wait_until_running,
 )
 
-pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
+pytestmark = [pytest.mark.vm, on(ONCE_EACH)]
 
 
 def test_a_restart_adopts_the_cache(guest: Guest) -> None:

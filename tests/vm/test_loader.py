@@ -17,11 +17,11 @@ from kexecprepd.wire.journal import Message
 from tests.lab.guest import Guest
 
 from . import autopkgtest
-from .machines import OPTION_ROMS, WITH_LOGO, on
+from .machines import CHAINS, OPTION_ROMS, WITH_LOGO, on
 from .service import properties
 from .survivors import MEMORY_MAP, VARIABLES, Kernel, files, names
 
-pytestmark = [pytest.mark.vm, on(WITH_LOGO)]
+pytestmark = pytest.mark.vm
 
 KEXECS = 5
 
@@ -90,6 +90,7 @@ def first(guest: Guest) -> Kernel:
     return Kernel.of(guest)
 
 
+@on(CHAINS)
 def test_the_first_kernel_has_what_can_be_lost(first: Kernel) -> None:
     assert first.regions
     assert first.sha256
@@ -101,12 +102,14 @@ def test_the_first_kernel_has_what_can_be_lost(first: Kernel) -> None:
     assert first.efi_payload is None
 
 
+@on(CHAINS)
 def test_the_first_kernel_knows_that_it_is_the_first(guest: Guest) -> None:
     told = properties(guest)
     assert (told["StartedBy"], told["KexecCount"], told["Receipt"]) == ("boot-loader", 0, {})
     assert "Started by: a boot loader\n" in guest.run(["kexecprepctl", "status"]).stdout
 
 
+@on(WITH_LOGO)
 def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
     kernel, _ = files(guest)
     guest.run(["sh", "-c", f"head -c 100000 {kernel} >/run/truncated"])
@@ -120,6 +123,7 @@ def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
 
 
 @pytest.mark.parametrize("number", range(1, KEXECS + 1))
+@on(CHAINS)
 def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     write_variable(guest, f"Before{number}", b"written by the one before")
     boot_id = properties(guest)["BootID"]
@@ -147,6 +151,7 @@ def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     )
 
 
+@on(WITH_LOGO)
 def test_the_journal_explains_the_receipt(guest: Guest) -> None:
     entry = guest.run(["journalctl", "--catalog", f"MESSAGE_ID={Message.RECEIPT}"]).stdout
     assert f"kexecs since power-on: {KEXECS}" in entry
@@ -154,6 +159,7 @@ def test_the_journal_explains_the_receipt(guest: Guest) -> None:
     assert "Defined-By: kexecprepd" in entry
 
 
+@on(WITH_LOGO)
 def test_the_package_s_own_test_goes_a_kexec(guest: Guest, first: Kernel) -> None:
     # The word that it leaves for after the reboot.
     mark = f"{first.sha256}-{properties(guest)['BootID']}"
@@ -175,6 +181,7 @@ def ranges_before(guest: Guest) -> int:
     return len(names(guest, MEMORY_MAP))
 
 
+@on(WITH_LOGO)
 def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> None:
     start_by_the_kernel_s_own_loader(guest)
     now = Kernel.of(guest)
@@ -184,6 +191,7 @@ def test_the_kernel_s_own_loader_keeps_as_much(guest: Guest, first: Kernel) -> N
     assert_no_receipt(guest)
 
 
+@on(WITH_LOGO)
 def test_a_receipt_that_is_not_true_is_told_and_breaks_nothing(
     guest: Guest, first: Kernel, ranges_before: int
 ) -> None:
@@ -201,6 +209,7 @@ def test_a_receipt_that_is_not_true_is_told_and_breaks_nothing(
     assert Kernel.of(guest).sha256 == first.sha256
 
 
+@on(WITH_LOGO)
 def test_loaders_that_take_turns_do_not_grow_the_memory_map(
     guest: Guest, first: Kernel, ranges_before: int
 ) -> None:
@@ -210,6 +219,7 @@ def test_loaders_that_take_turns_do_not_grow_the_memory_map(
     assert Kernel.of(guest).regions == first.regions
 
 
+@on(WITH_LOGO)
 def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Kernel) -> None:
     # Comes last on its machine: what it loses is lost until the next power-on.
     kernel, initrd = files(guest)
@@ -223,6 +233,7 @@ def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Ke
     assert_no_receipt(guest)
 
 
+@on(WITH_LOGO)
 def test_the_last_kernel_powers_off(guest: Guest, tmp_path: Path) -> None:
     # By ACPI, whose root pointer went from kernel to kernel.
     guest.power_off(keep=tmp_path / "disk")
