@@ -16,6 +16,7 @@
     │   └── InvalidArgs       wire.errors
     ├── CacheError            daemon.cache     the cache cannot be used or written
     ├── LoadError             loader.errors    no kernel was loaded
+    │   └── Refused           loader.errors    the running kernel says so
     └── CtlError              ctl.exits        ends kexecprepctl, with an exit code
 
 Whatever else is raised is the standard library's, and is turned into one of these where it can

@@ -166,7 +166,7 @@ OF_SYSTEM: tuple[Caution, ...] = (
     Caution(
         IMA_MAY_REFUSE,
         Severity.INFO,
-        "Where it does, `kexec -s` loads a signed kernel, and the kernel packs EFI by itself.",
+        "`kexecprepctl load` has the kernel load a signed one by itself where that is so.",
         _ima,
     ),
     Caution(
@@ -179,7 +179,8 @@ OF_SYSTEM: tuple[Caution, ...] = (
     Caution(
         "kexec-handover",
         Severity.WARNING,
-        "Where something has to be preserved, load the kernel by kexec_file_load(2): `kexec -s`.",
+        "Where something has to be preserved, load the kernel by kexec_file_load(2), as "
+        "`kexecprepctl load` does by itself.",
         _handover,
     ),
 )

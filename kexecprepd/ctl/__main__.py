@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
+from . import habits
 from .exits import CtlError, Exit, prefix_of_errors
 
 JSON_MODES = ("short", "pretty", "off")
@@ -46,7 +47,7 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    loads = options.command in ("load", "unload", "exec", "run")
+    loads = options.command in ("entries", "load", "unload", "exec", "run")
     code = (_loading() if loads else _asking())[options.command or "status"](options)
     sys.stdout.flush()
     return code
@@ -74,11 +75,18 @@ def _asking() -> Commands:
 
 def _loading() -> Commands:
     # Later still: the others do without the loader.
+    from .entries import entries
     from .load import load
     from .run import run
     from .start import exec_loaded, unload
 
-    return {"load": load, "unload": unload, "exec": exec_loaded, "run": run}
+    return {
+        "entries": entries,
+        "load": load,
+        "unload": unload,
+        "exec": exec_loaded,
+        "run": run,
+    }
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -91,6 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     _add_common(parser, json="off", root=Path("/"))
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    habits.answer(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
     def add(name: str, summary: str) -> argparse.ArgumentParser:
@@ -112,6 +121,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("watch", "print changes as they come")
     add("metrics", "print it all for Prometheus")
+    add("entries", "what would boot here, and which by default (root)")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
     add("unload", "forget the kernel that is loaded (root)")
     add("exec", "shut down, and start the kernel that is loaded (root)")
@@ -136,13 +146,24 @@ def _add_check_options(check: argparse.ArgumentParser) -> None:
         help="also say whether this bzImage or unified kernel image would take EFI over",
     )
     _add_cmdline_options(check)
-    check.set_defaults(initrd=[], no_efi=False, no_receipt=False)
+    check.set_defaults(
+        initrd=[],
+        entry=None,
+        profile=None,
+        no_efi=False,
+        no_receipt=False,
+        syscall="auto",
+        ahead=False,
+    )
 
 
 def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
-    cmdline = command.add_mutually_exclusive_group()
-    cmdline.add_argument("--append", metavar="STRING", help="its command line")
-    cmdline.add_argument(
+    command.add_argument(
+        "--append",
+        metavar="STRING",
+        help="its command line; what is added to a boot entry's, or to the one that is reused",
+    )
+    command.add_argument(
         "--reuse-cmdline", action="store_true", help="give it the running kernel's command line"
     )
 
@@ -153,7 +174,26 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         type=Path,
         metavar="KERNEL",
         nargs="?",
-        help="a bzImage, or a unified kernel image",
+        help="a bzImage, or a unified kernel image; without one, what would boot by default",
+    )
+    load.add_argument(
+        "--entry", metavar="ID", help="in place of KERNEL: a boot entry, see `entries`"
+    )
+    load.add_argument(
+        "--profile",
+        metavar="N|ID",
+        help="of a unified kernel image with several profiles, another one than the first",
+    )
+    load.add_argument(
+        "--syscall",
+        choices=("auto", "load", "file"),
+        default="auto",
+        help="kexec_load(2), kexec_file_load(2), or what is allowed here (the default)",
+    )
+    load.add_argument(
+        "--ahead",
+        action="store_true",
+        help="load a boot entry unless a kernel is loaded, or a request waits for the firmware",
     )
     load.add_argument(
         "--again",
@@ -182,6 +222,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
         action="store_true",
         help="do not tell the next kernel what was handed over, and by whom",
     )
+    habits.answer(load)
 
 
 def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) -> None:
@@ -197,7 +238,7 @@ def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) ->
         metavar="DIR",
         default=root,
         help="read the tree below DIR instead of asking the daemon (check, map, findings, dump, "
-        "and load's dry run)",
+        "entries, and load's dry run)",
     )
 
 

@@ -1,36 +1,32 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that loads a kernel for kexec, or the same one again: load."""
 
-import os
 import signal
 import time
 from argparse import Namespace
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from .. import __version__
 from ..core.errors import KexecprepdError
-from ..core.facilities import present
-from ..core.receipt import Receipt
-from ..loader import kexec, preflight, request
-from ..loader.errors import LoadError
-from ..loader.plan import SEED_SIZE, Plan, draft, finish
+from ..loader import preflight, request
+from ..loader.errors import LoadError, Refused
 from ..loader.request import Loaded, Request
-from ..reading.clock import boot_id, now
-from ..reading.firmware import read_firmware
+from ..loader.syscall import Call, in_turn, may_be_other, unload_any
+from ..reading.clock import now
 from ..reading.iomem import IomemError
-from ..reading.kernel import read_origin, read_system
-from ..reading.tree import ReadError, words_of
+from ..reading.kernel import read_system
+from ..reading.surroundings import read_surroundings
+from ..reading.tree import ReadError
 from ..wire import journal
 from ..wire.journal import Message
 from .client import Client
 from .exits import CtlError, Exit, failed
-from .load_source import Image, Source, of_daemon, of_tree
 from .load_view import Report, print_report
 from .loaded import STALE, is_stale, remembered
 from .output import print_json, printable
-from .wanted import Wanted, read_wanted
+from .wanted import Wanted, read_wanted, request_of
+from .ways import Way, prepare, requests_of_firmware, this_boot
 
 _TRIES = 20
 """How often it is loaded anew because the memory changed meanwhile."""
@@ -78,16 +74,20 @@ def load(options: Namespace) -> Exit:
     _require_sense(options)
     if options.again:
         return _load_again(options)
-    wanted = read_wanted(options)
-    obstacle = preflight.check(options.root)
-    if options.dry_run:
-        source, plan = _plan(wanted, options)
-        print_report(_report(options, wanted, source, plan, obstacle=obstacle), options.json)
+    if options.ahead and (why := _why_not_ahead()):
+        _say(options, why)
         return Exit.OK
-    if obstacle is not None:
-        raise obstacle
-    with request.alone(_ROOT):
-        report = _load(wanted, options, replaces_stale=False)
+    with read_wanted(options) as wanted:
+        calls, obstacle = _calls(options)
+        if options.dry_run:
+            way = prepare(calls[0], wanted, options)
+            print_report(Report(wanted, way, obstacle, loaded=False), options.json)
+            return Exit.OK
+        if obstacle is not None:
+            raise obstacle
+        with request.alone(_ROOT):
+            asked = request_of(wanted, options)
+            report = _load(wanted, asked, calls, options, replaces_stale=False)
     print_report(report, options.json)
     return Exit.OK
 
@@ -96,15 +96,38 @@ def _require_sense(options: Namespace) -> None:
     if options.root != _ROOT and not options.dry_run:
         sentence = "A kernel is loaded on this system alone, not in the tree that --root names."
         raise CtlError(Exit.USAGE, sentence, "Add --dry-run, or leave --root out.")
-    others = (options.kernel, options.append, *options.initrd)
-    flags = (options.reuse_cmdline, options.dry_run, options.no_efi, options.no_receipt)
-    others_set = any(flags)
-    if options.again and (others_set or any(each is not None for each in others)):
+    others = (options.kernel, options.entry, options.profile, options.append, *options.initrd)
+    without = options.no_efi or options.no_receipt
+    switches = (without, options.reuse_cmdline, options.dry_run, options.ahead)
+    asked = any(each is not None for each in others) or any(switches)
+    if options.again and (asked or options.syscall != Call.AUTO):
         sentence = "--again loads what was loaded before, as it was."
         raise CtlError(Exit.USAGE, sentence, "Leave out --again, or KERNEL and the other options.")
-    if not options.again and options.kernel is None:
-        sentence = "There is no kernel named to load."
-        raise CtlError(Exit.USAGE, sentence, "Name a KERNEL, or give --again.")
+    if options.kernel is not None and options.entry is not None:
+        sentence = "A boot entry has its kernel, and KERNEL is another."
+        raise CtlError(Exit.USAGE, sentence, "Leave out KERNEL, or --entry.")
+    if options.ahead and (options.kernel is not None or options.dry_run):
+        sentence = "--ahead loads a boot entry, if nothing comes before it."
+        raise CtlError(Exit.USAGE, sentence, "Leave out --ahead, or KERNEL and --dry-run.")
+    if options.no_efi and options.syscall == Call.FILE:
+        sentence = "kexec_file_load(2) has the kernel hand EFI over, whatever is asked for."
+        raise CtlError(Exit.USAGE, sentence, "Leave out --no-efi, or --syscall=file.")
+
+
+def _calls(options: Namespace) -> tuple[tuple[Call, ...], LoadError | None]:
+    """The system calls to try in turn, and what will be in the way of the first one."""
+    system = read_system(options.root)
+    handover = read_surroundings(options.root, system).handover
+    calls = in_turn(Call(options.syscall), system, handover=handover, efi=not options.no_efi)
+    return calls, preflight.check(options.root, calls[0])
+
+
+def _why_not_ahead() -> str | None:
+    """What comes before a load ahead of time; None where nothing does."""
+    if read_system(_ROOT).kernel_loaded:
+        return "A kernel is loaded already, and is left as it is."
+    waiting = requests_of_firmware(_ROOT)
+    return f"Nothing is loaded. {waiting[0]}" if waiting else None
 
 
 def _load_again(options: Namespace) -> Exit:
@@ -119,20 +142,27 @@ def _load_again(options: Namespace) -> Exit:
             sentence = "What is loaded was not loaded by `kexecprepctl load` in this boot."
             raise CtlError(Exit.FAILED, sentence, "Name a KERNEL to load.")
         again = Namespace(**{**vars(options), **_as_options(before.request)})
-        try:
-            true = _is_true(before)
-            if not true:
-                _tell_journal(before)
-            wanted = read_wanted(again)
-            if wanted.asked == before.request and true:
-                _say(options, _STILL_TRUE)
-                return Exit.OK
-            obstacle = preflight.check(_ROOT)
-            if obstacle is not None:
-                raise obstacle
-        except KexecprepdError as error:
-            raise _given_up(error) from error
-        report = _load(wanted, again, replaces_stale=True)
+        if again.ahead and (waiting := requests_of_firmware(_ROOT)):
+            unload_any()
+            request.forget(_ROOT)
+            _say(options, f"The kernel that was loaded is unloaded. {waiting[0]}")
+            return Exit.OK
+        with ExitStack() as stack:
+            try:
+                true = _is_true(before)
+                if not true:
+                    _tell_journal(before)
+                wanted = stack.enter_context(read_wanted(again))
+                asked = request_of(wanted, again)
+                if asked == before.request and true:
+                    _say(options, _STILL_TRUE)
+                    return Exit.OK
+                calls, obstacle = _calls(again)
+                if obstacle is not None:
+                    raise obstacle
+            except KexecprepdError as error:
+                raise _given_up(error) from error
+            report = _load(wanted, asked, calls, again, replaces_stale=True)
     print_report(report, options.json)
     return Exit.OK
 
@@ -151,13 +181,18 @@ def _tell_journal(stale: Loaded) -> None:
 
 
 def _as_options(asked: Request) -> dict[str, object]:
+    by_entry = asked.default or asked.entry is not None
     return {
-        "kernel": Path(asked.kernel.path),
+        "kernel": None if by_entry else Path(asked.kernel.path),
+        "entry": asked.entry,
+        "profile": asked.profile,
         "initrd": [Path(each.path) for each in asked.initrds],
         "append": asked.append,
         "reuse_cmdline": asked.reuse_cmdline,
         "no_efi": not asked.efi,
         "no_receipt": not asked.receipt,
+        "syscall": asked.syscall,
+        "ahead": asked.ahead,
     }
 
 
@@ -168,7 +203,14 @@ def _say(options: Namespace, sentence: str) -> None:
         print(printable(sentence))
 
 
-def _load(wanted: Wanted, options: Namespace, *, replaces_stale: bool) -> Report:
+def _load(
+    wanted: Wanted,
+    asked: Request,
+    calls: Sequence[Call],
+    options: Namespace,
+    *,
+    replaces_stale: bool,
+) -> Report:
     """Load until what it was loaded for is still so afterwards.
 
     Where that fails, a kernel that is no longer true does not stay: one that was loaded here and,
@@ -177,16 +219,22 @@ def _load(wanted: Wanted, options: Namespace, *, replaces_stale: bool) -> Report
     must_go = replaces_stale
     try:
         for _ in range(_TRIES):
-            source, plan = _plan(wanted, options)
-            loaded = _loaded(source, wanted.asked)
-            with uninterrupted():
-                kexec.load(plan)
-                must_go = True
-                request.keep(_ROOT, loaded)
+            for call in calls:
+                way = prepare(call, wanted, options)
+                loaded = _loaded(way, asked)
+                try:
+                    with uninterrupted():
+                        way.load(wanted)
+                        must_go = True
+                        request.keep(_ROOT, loaded)
+                    break
+                except Refused as error:
+                    if call is calls[-1] or not may_be_other(error):
+                        raise
             if _is_true(loaded):
-                return _report(options, wanted, source, plan, loaded=True)
+                return Report(wanted, way, None, loaded=True)
             time.sleep(_PAUSE)
-            if source.generation is not None:
+            if way.generation is not None:
                 Client().refresh()
         sentence = f"The memory changed {_TRIES} times while the kernel was being loaded."
         hint = "Memory is being plugged or unplugged: try again when that has settled."
@@ -205,23 +253,16 @@ def _is_true(loaded: Loaded) -> bool:
         return False  # sysfs is changing at this moment, or says what it should not
 
 
-def _loaded(source: Source, asked: Request) -> Loaded:
+def _loaded(way: Way, asked: Request) -> Loaded:
     return Loaded(
-        boot_id=_boot_id(_ROOT),
-        efi=source.image is not None,
-        handover_sha256=source.handover_sha256,
-        generation=source.generation,
+        boot_id=this_boot(_ROOT),
+        efi=way.depends_on_image,
+        syscall=way.call,
+        handover_sha256=way.handover_sha256,
+        generation=way.generation,
         loaded_at=now().realtime,
         request=asked,
     )
-
-
-def _boot_id(root: Path) -> str:
-    try:
-        return boot_id(root)
-    except OSError as error:
-        sentence = f"Which boot this is cannot be told: {words_of(error)}."
-        raise LoadError(sentence, "Mount /proc.") from error
 
 
 def _given_up(error: KexecprepdError) -> CtlError:
@@ -229,65 +270,10 @@ def _given_up(error: KexecprepdError) -> CtlError:
     first = error if isinstance(error, CtlError) else failed(error)
     try:
         with uninterrupted():
-            kexec.unload()
+            unload_any()
             request.forget(_ROOT)
     except LoadError as second:
         rest = f"The kernel that is loaded is stale, and cannot be unloaded: {second.sentence}"
         return CtlError(first.code, f"{first.sentence} {rest}", "Do not start it: do not kexec.")
     rest = "The kernel that was loaded is stale, and has been unloaded."
     return CtlError(first.code, f"{first.sentence} {rest}", first.hint)
-
-
-def _plan(wanted: Wanted, options: Namespace) -> tuple[Source, Plan]:
-    """The plan, of one generation of the map throughout. Raises KexecprepdError."""
-    here = options.root == _ROOT and not options.no_efi
-    source = of_daemon() if here else of_tree(options.root, efi=not options.no_efi)
-    image = source.image
-    sketch = draft(
-        wanted.kernel,
-        wanted.initrd,
-        wanted.cmdline,
-        source.machine,
-        image.size if image else 0,
-        receipt=wanted.asked.receipt,
-    )
-    if sketch.image_address is None:
-        image = None
-    receipt = _receipt(source, image, options.root) if sketch.has_receipt else None
-    handed = image.handed if image else None
-    return source, finish(sketch, handed, os.urandom(SEED_SIZE), receipt)
-
-
-def _receipt(source: Source, image: Image | None, root: Path) -> Receipt:
-    """What the next kernel is told of this load."""
-    return Receipt(
-        from_boot_id=_boot_id(root),
-        sha256=image.sha256 if image else "",
-        region_count=image.region_count if image else 0,
-        loader=f"kexecprepctl {__version__}",
-        loaded_at=now().realtime,
-        kexec_count=read_origin(root).next_count,
-        generation=source.generation,
-        had=present(read_firmware(root)),
-    )
-
-
-def _report(
-    options: Namespace,
-    wanted: Wanted,
-    source: Source,
-    plan: Plan,
-    *,
-    obstacle: LoadError | None = None,
-    loaded: bool = False,
-) -> Report:
-    return Report(
-        file=str(options.kernel),
-        unified=wanted.unified,
-        kernel=wanted.kernel,
-        cmdline=wanted.cmdline,
-        source=source,
-        plan=plan,
-        obstacle=obstacle,
-        loaded=loaded,
-    )

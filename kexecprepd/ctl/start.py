@@ -6,16 +6,16 @@ import signal
 import sys
 from argparse import Namespace
 
-from ..core.surroundings import OF_FIRMWARE, cautions
-from ..loader import kexec, preflight, request
+from ..loader import preflight, request
+from ..loader.syscall import Call, unload_any
 from ..reading.kernel import System, read_system
-from ..reading.surroundings import read_surroundings
 from ..reading.tree import words_of
 from .exits import CtlError, Exit
 from .here import HERE, require_here
 from .load import in_words, uninterrupted
 from .loaded import AGAIN, STALE, is_stale, remembered
 from .output import print_json
+from .ways import requests_of_firmware
 
 
 @in_words()
@@ -23,13 +23,13 @@ def unload(options: Namespace) -> Exit:
     """Forget the kernel that is loaded, if there is one, and what was asked for."""
     require_here(options)
     loaded = bool(read_system(HERE).kernel_loaded)
-    obstacle = preflight.check(HERE) if loaded else None
+    obstacle = preflight.check(HERE, Call.FILE) if loaded else None
     if obstacle is not None:
         raise obstacle
     if loaded or request.path_of(HERE).parent.exists():
         with request.alone(HERE), uninterrupted():
             if loaded:
-                kexec.unload()
+                unload_any()
             request.forget(HERE)
     if options.json != "off":
         print_json({"unloaded": loaded}, options.json)
@@ -46,8 +46,8 @@ def exec_loaded(options: Namespace) -> Exit:
     with request.alone(HERE):
         system = read_system(HERE)
         _require_true(system)
-    for caution in cautions(read_surroundings(HERE, system), OF_FIRMWARE):
-        print(f"note: {caution.message} {caution.hint}", file=sys.stderr)
+    for sentence in requests_of_firmware(HERE):
+        print(f"note: {sentence}", file=sys.stderr)
     sys.stdout.flush()
     # Python ignores it, and what is run in its place would go on ignoring it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

@@ -16,7 +16,7 @@ import ctypes
 import errno
 import os
 
-from .errors import LoadError
+from .errors import LoadError, Refused
 from .plan import Plan
 
 _NR_KEXEC_LOAD = 246
@@ -39,8 +39,7 @@ class _Segment(ctypes.Structure):
 
 def load(plan: Plan) -> None:
     """Load what the plan says in place of what is loaded now. Raises LoadError."""
-    # Each points into the bytes of the plan itself: an initrd is large, and is not copied.
-    buffers = [ctypes.c_char_p(segment.data) for segment in plan.segments]
+    buffers = [_pointer(segment.data) for segment in plan.segments]
     segments = (_Segment * len(plan.segments))(
         *(
             _Segment(
@@ -53,6 +52,13 @@ def load(plan: Plan) -> None:
         )
     )
     _call(plan.entry, segments)
+
+
+def _pointer(data: bytes | memoryview) -> "ctypes.c_char_p | ctypes.Array[ctypes.c_char]":
+    """Into the bytes of the plan itself: an initrd is large, and is not copied."""
+    if isinstance(data, bytes):
+        return ctypes.c_char_p(data)
+    return (ctypes.c_char * len(data)).from_buffer(data)
 
 
 def unload() -> None:
@@ -76,16 +82,17 @@ def _call(entry: int, segments: "ctypes.Array[_Segment]") -> None:
         raise refusal(ctypes.get_errno())
 
 
-def refusal(number: int) -> LoadError:
+def refusal(number: int) -> Refused:
     """What the kernel means by an errno of kexec_load(2)."""
     if number not in _WORDS:
-        return LoadError(f"The kernel refused it: {os.strerror(number).lower()}.", _REPORT)
+        words = os.strerror(number).lower()
+        return Refused(number, f"The kernel refused it: {words}.", _REPORT)
     reason, hint = _WORDS[number]
-    return LoadError(f"The kernel refused it: {reason} ({errno.errorcode[number]}).", hint)
+    return Refused(number, f"The kernel refused it: {reason} ({errno.errorcode[number]}).", hint)
 
 
 _REPORT = "Report this, with the kernel's version and what --dry-run prints."
-_FILE_LOAD = "`kexec -s` loads a signed kernel by kexec_file_load(2), and the kernel packs EFI."
+_FILE_LOAD = "--syscall=file has the kernel load a signed one by itself, and pack EFI."
 
 _WORDS = {
     errno.EPERM: (

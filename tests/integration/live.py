@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """kexecprepctl on a machine that a recorded tree describes, with no way to load a kernel there.
 
-It runs in a mount namespace in which the tree is /sys, /proc and /run, without CAP_SYS_BOOT, though
-the tree says that it has it: whatever a test does, the kernel that it runs on refuses to load.
+It runs in a mount namespace in which the tree is /sys, /proc, /run and /boot, without CAP_SYS_BOOT,
+though the tree says that it has it: whatever a test does, the kernel that it runs on refuses to
+load.
 """
 
 import json
@@ -31,6 +32,9 @@ _MOUNT = (
     'mount --make-private /proc; mount --bind "$0/proc" /proc; '
     'mkdir -p "$0/run"; mountpoint -q /run && mount --make-private /run || mount --make-private /; '
     'mount --bind "$0/run" /run; '
+    'mkdir -p "$0/boot"; mountpoint -q /boot && mount --make-private /boot || '
+    "mount --make-private /; "
+    'mount --bind "$0/boot" /boot; '
     'exec "$@"'
 )
 _WITHOUT_SYS_BOOT = ("setpriv", "--bounding-set=-sys_boot", "--inh-caps=-sys_boot")

@@ -68,6 +68,7 @@ def loaded(daemon: Daemon, client: Client, machine: Path, kernel: Path) -> Loade
             append="quiet",
             reuse_cmdline=False,
             efi=True,
+            cmdline="quiet",
         ),
     )
     with request.alone(machine):
