@@ -93,9 +93,23 @@ def test_it_depends_on_what_the_daemon_needs(deb: Path) -> None:
     assert not re.search(r"\(<", field(deb, "Depends"))
 
 
-def test_no_file_is_configuration(deb: Path) -> None:
-    # So that nothing of the package outlives its removal.
-    assert not control(deb, "conffiles")
+def test_hooks_alone_are_configuration_and_do_nothing_without_the_package(deb: Path) -> None:
+    # So that nothing of the package outlives its removal, but what others look for in /etc.
+    hooks = control(deb, "conffiles").split()
+    assert hooks == [
+        "/etc/initramfs/post-update.d/zzz-kexecprepd",
+        "/etc/kernel/postinst.d/zzz-kexecprepd",
+        "/etc/kernel/postrm.d/zzz-kexecprepd",
+    ]
+    source = CHECKOUT / "packaging/hooks/hook"
+    assert run("sh", source, "6.1.0-1-amd64") == ""
+
+
+def test_what_boots_by_default_is_loaded_only_where_that_is_enabled(deb: Path) -> None:
+    postinst = control(deb, "postinst")
+    # What was enabled before stays so over an upgrade.
+    assert "if deb-systemd-helper debian-installed 'kexecprepd-load.service'" in postinst
+    assert not re.search(r"deb-systemd-invoke .*kexecprepd-load", postinst)
 
 
 def test_the_user_is_there_before_the_bus_looks_and_the_service_starts(deb: Path) -> None:
