@@ -5,17 +5,24 @@ Source: the UAPI Group's Unified Kernel Image specification (UAPI.5). What a sec
 is believed only as far as the file bears it out.
 """
 
+import mmap
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from ..abi import bootparam, pe
+from ..abi import bootparam
 from ..core.intervals import Interval, overlapping_pairs
 from . import assignments
 from .errors import LoadError
 from .files import Opened, Part
 
+_MACHINE_X64 = 0x8664
 _FOREIGN_MAGICS = (b"ARM\x64", b"RSC\x05")  # at 0x38: PE files as well, but kernels in themselves
-_HEAD = 0x40
+_DOS_HEADER = 0x40
+_MAGIC = b"PE\0\0"
+_HEADERS = 1 << 16
+"""Bytes at the beginning that hold all headers: no linker takes more than a page or two."""
+
 _TEXTS = (".cmdline", ".uname", ".osrel", ".profile")
 _TAKEN = (".linux", ".initrd", ".ucode", *_TEXTS)
 _MEASURED = ".pcrsig"
@@ -85,13 +92,13 @@ class _Section:
 
 def is_pe(file: Opened) -> bool:
     """Whether this is an EFI program, other than a kernel that has an EFI stub built in."""
-    head = file.head(_HEAD)
-    at = pe.header_offset(head)
-    if at is None or head[0x38:0x3C] in _FOREIGN_MAGICS:
+    head = file.head(bootparam.INIT_SIZE_END)
+    if head[:2] != b"MZ" or len(head) < _DOS_HEADER or head[0x38:0x3C] in _FOREIGN_MAGICS:
         return False
-    if bootparam.HEADER_MAGIC.get(file.head(bootparam.INIT_SIZE_END)) == bootparam.MAGIC:
+    if bootparam.HEADER_MAGIC.get(head) == bootparam.MAGIC:
         return False
-    return at + len(pe.MAGIC) <= file.size and file.read(at, len(pe.MAGIC)) == pe.MAGIC
+    at = struct.unpack_from("<I", head, 0x3C)[0]
+    return at + len(_MAGIC) <= file.size and file.read(at, len(_MAGIC)) == _MAGIC
 
 
 def unpack(file: Opened, profile: str | None = None) -> UnifiedKernel | Stub:
@@ -146,27 +153,43 @@ def take_of_add_on(file: Opened) -> tuple[dict[str, Part], dict[str, str]]:
 def sections(file: Opened) -> list[_Section]:
     """Every section of an EFI program for x86-64, in the order of its table. Raises LoadError."""
     name = str(file.path)
-    at = pe.header_offset(file.head(_HEAD))
-    table_ends = LoadError(
-        f"{name} is a damaged PE file: it ends in its headers.",
-        _DAMAGED,
-    )
-    if at is None or at + pe.HEADER_SIZE > file.size:
-        raise table_ends
-    coff = pe.Coff.unpack(file.read(at, pe.HEADER_SIZE))
-    if coff is None:
-        raise LoadError(f"{name} is a damaged PE file: it has no PE header.", _DAMAGED)
-    if coff.machine != pe.MACHINE_X64:
-        sentence = f"{name} is for another architecture: its machine is {coff.machine:#x}"
-        raise LoadError(f"{sentence}, not {pe.MACHINE_X64:#x}.", _HINT)
-    start = at + pe.HEADER_SIZE + coff.optional_size
-    size = coff.section_count * pe.SECTION_SIZE
-    if start + size > file.size:
-        raise table_ends
+    try:
+        import pefile
+    except ImportError as error:
+        sentence = f"{name} is a PE file, and the library that reads those is not installed."
+        raise LoadError(sentence, "Install python3-pefile.") from error
+    head = file.head(_HEADERS)
+    try:
+        # It looks at headers alone, and judges them by the length of what it is given. So that is
+        # memory of the file's length, of which no more is touched.
+        with mmap.mmap(-1, file.size, flags=mmap.MAP_PRIVATE) as data:
+            data[: len(head)] = head
+            pe = pefile.PE(data=data, fast_load=True)
+    except pefile.PEFormatError as error:
+        reason = str(error.value).rstrip(".")
+        raise LoadError(f"{name} is a damaged PE file: {reason}.", _DAMAGED) from error
+    except (OSError, MemoryError) as error:
+        sentence = f"{name} has {file.size} bytes, more than there is memory for."
+        raise LoadError(sentence, _DAMAGED) from error
+    if pe.FILE_HEADER.Machine != _MACHINE_X64:
+        sentence = f"{name} is for another architecture: its machine is {pe.FILE_HEADER.Machine:#x}"
+        raise LoadError(f"{sentence}, not {_MACHINE_X64:#x}.", _HINT)
+    if len(pe.sections) != pe.FILE_HEADER.NumberOfSections:
+        sentence = (
+            f"{name} is a damaged PE file: of {pe.FILE_HEADER.NumberOfSections} sections "
+            f"only {len(pe.sections)} make sense."
+        )
+        raise LoadError(sentence, _DAMAGED)
+    # pefile gives them by virtual address; it is the table's order that parts the profiles.
+    table = sorted(pe.sections, key=lambda each: each.get_file_offset())
     found = [
-        # The one size is padded for the disk's sake, the other may be for memory's.
-        _Section(each.name, each.raw_start, min(each.raw_size, each.virtual_size))
-        for each in pe.unpack_sections(file.read(start, size))
+        _Section(
+            name=each.Name.rstrip(b"\0").decode("ascii", errors="replace"),
+            start=each.PointerToRawData,
+            # The one is padded for the disk's sake, the other may be for memory's.
+            size=min(each.SizeOfRawData, each.Misc_VirtualSize),
+        )
+        for each in table
     ]
     _require_sound(found, file.size, name)
     return found
