@@ -4,7 +4,7 @@
 import re
 import shlex
 
-_LINE = re.compile(r"^\s*([A-Za-z_][A-Za-z0-9_]*)=(.*?)\s*$")
+_LINE = re.compile(r"\s*([A-Za-z_][A-Za-z0-9_]*)=(.*)")
 
 
 def shell(text: str) -> dict[str, str]:
@@ -28,4 +28,4 @@ def grub(text: str) -> dict[str, str]:
 
 def _lines(text: str) -> list[tuple[str, str]]:
     matches = (_LINE.match(line) for line in text.splitlines())
-    return [(found[1], found[2]) for found in matches if found]
+    return [(found[1], found[2].rstrip()) for found in matches if found]

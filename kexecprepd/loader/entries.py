@@ -20,8 +20,12 @@ from .errors import LoadError
 _TOPS = ("efi", "boot", "boot/efi")
 """Where the partitions with entries are mounted (UAPI.1)."""
 
+_AUTOMATIC = "auto-"
+"""How the IDs begin of what systemd-boot finds by itself: other systems, and a shell."""
+
 _GRUB = ("boot/grub2", "boot/grub")
-_HINT = "Name a KERNEL, with its --initrd and a command line."
+_NOTHING = "There is no boot entry, and no kernel in /boot."
+_HINT = "Name a KERNEL, with its --initrd and a command line, or an --entry."
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +41,8 @@ class Found:
         """The entry of an ID, or the default one. Raises LoadError."""
         if name is None:
             if self.default is None:
-                notes = " ".join(self.notes)
-                sentence = f"There is no boot entry, and no kernel in /boot. {notes}".strip()
-                raise LoadError(sentence, _HINT)
+                lack = "No boot entry is the default." if self.entries else _NOTHING
+                raise LoadError(" ".join((lack, *self.notes)), _HINT)
             return self.default
         for each in self.entries:
             if name in (each.id, each.id.removesuffix(".conf")):
@@ -65,13 +68,15 @@ def find(root: Path, told: Told | None) -> Found:
     if entries and grub is None:
         ordered = entry.in_menu_order(entries)
         default = _default(root, ordered, told)
+        if default is None:
+            notes.append("What boots by default is another system than Linux.")
     elif entries:
         ordered = entry.in_grub_order(entries)
         default = entry.saved(ordered, environment.get("saved_entry", "")) or ordered[0]
     else:
         ordered, more = _installed(root)
-        notes += more
-        default = ordered[0] if ordered else None
+        default, unfinished = _newest(ordered)
+        notes += more + unfinished
     return Found(tuple(ordered), default, _running(root, ordered), tuple(notes))
 
 
@@ -81,6 +86,22 @@ def _installed(root: Path) -> tuple[list[Entry], list[str]]:
         return [], []
     system = entry_files.system_name(root)
     return entry_files.by_name(root / "boot", system, cmdline.running(root))
+
+
+def _newest(installed: Sequence[Entry]) -> tuple[Entry | None, list[str]]:
+    """Which of the installed kernels is the default, and a note where that is not the newest.
+
+    One without an initrd, where others have theirs, is not installed to its end: it would not find
+    its root.
+    """
+    finished = [each for each in installed if each.initrds] or list(installed)
+    if not finished:
+        return None, []
+    newer = installed[: installed.index(finished[0])]
+    notes = [
+        f"The kernel {each.kernel} has no initrd, and so is not the default." for each in newer
+    ]
+    return finished[0], notes
 
 
 def _reads_entries(grub_cfg: Path) -> bool:
@@ -105,12 +126,17 @@ def _partitions(root: Path, more: Iterable[Path]) -> list[Partition]:
     return list(found.values())
 
 
-def _default(root: Path, entries: Sequence[Entry], told: Told | None) -> Entry:
-    """As systemd-boot chooses, where it is not asked for another one this once."""
+def _default(root: Path, entries: Sequence[Entry], told: Told | None) -> Entry | None:
+    """As systemd-boot chooses, where it is not asked for another one this once.
+
+    None where that is another system.
+    """
     if told and told.default:
         for each in entries:
             if each.id == told.default:
                 return each
+        if told.default.startswith(_AUTOMATIC):
+            return None
     usable = [each for each in entries if each.tries_left != 0]
     patterns = [(usable, efivars.text(root, "LoaderEntryPreferred"))]
     patterns.append((list(entries), efivars.text(root, "LoaderEntryDefault")))
@@ -122,6 +148,8 @@ def _default(root: Path, entries: Sequence[Entry], told: Told | None) -> Entry:
             pattern = efivars.text(root, "LoaderEntryLastBooted")
         if pattern and (found := entry.matching(among, pattern)):
             return found
+        if pattern and pattern.startswith(_AUTOMATIC):
+            return None
     return entries[0]
 
 

@@ -55,7 +55,8 @@ class Partition:
         if ".." in parts:
             return None
         found = (top.joinpath(*parts) for top in self.tops)
-        return next((each for each in found if each.is_file()), None)
+        # Not Path's own: that raises for a name that is too long, or in a folder that is closed.
+        return next((each for each in found if os.path.isfile(each)), None)
 
 
 def listed(folder: Path) -> list[str]:

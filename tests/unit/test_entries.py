@@ -121,6 +121,16 @@ def test_a_kernel_without_an_initrd_has_none_and_a_release_is_newer_than_its_can
     assert (ids(found), found.entries[0].initrds) == (["7.0.0", "7.0.0-rc7"], ())
 
 
+def test_a_newer_kernel_whose_initrd_is_not_there_yet_is_not_the_default(plain: Path) -> None:
+    put(plain / "boot/vmlinuz-6.1.0-11-amd64", kernel("6.1.0-11-amd64"))
+
+    found = find(plain, None)
+
+    assert ids(found)[0] == "6.1.0-11-amd64"
+    assert found.named(None).id == "6.1.0-10-amd64"
+    assert ["vmlinuz-6.1.0-11-amd64 has no initrd" in note for note in found.notes] == [True]
+
+
 def test_systemd_boot_s_entries_come_in_its_order_and_the_first_is_the_default(
     systemd_boot: Path,
 ) -> None:
@@ -163,6 +173,19 @@ def test_what_bootctl_knows_comes_first(systemd_boot: Path, root: Path) -> None:
 
     assert "far.conf" in ids(found)
     assert found.named(None).id == "debian-1.conf"
+
+
+@pytest.mark.parametrize("told", [Told((), "auto-windows"), None])
+def test_another_system_is_not_replaced_by_an_entry_of_linux(
+    systemd_boot: Path, told: Told | None
+) -> None:
+    variable(systemd_boot, "LoaderEntryDefault", "auto-windows")
+
+    found = find(systemd_boot, told)
+
+    assert ids(found)
+    with pytest.raises(LoadError, match="another system than Linux"):
+        found.named(None)
 
 
 def test_an_entry_is_named_with_or_without_its_suffix(systemd_boot: Path) -> None:
@@ -276,6 +299,10 @@ HOSTILE = {
     "no kernel": "title nothing\n",
     "an initrd that is a directory": "linux /k\ninitrd /loader\n",
     "a pipe": "linux /pipe\n",
+    "a link to itself": "linux /loop\n",
+    "a device": "linux /k\ninitrd /zero\n",
+    "a name that is too long": f"linux /{'k' * 300}\n",
+    "a NUL in a name": "linux /k\0\n",
 }
 
 
@@ -285,6 +312,8 @@ def test_an_entry_that_cannot_be_started_is_left_out(systemd_boot: Path, name: s
     put(systemd_boot / "efi/k", bzimage())
     put(systemd_boot / "efi/shell.efi", uki((".text", b"x")))
     os.mkfifo(systemd_boot / "efi/pipe")
+    (systemd_boot / "efi/loop").symlink_to("loop")
+    (systemd_boot / "efi/zero").symlink_to("/dev/zero")
 
     assert ids(find(systemd_boot, None)) == ["arch.efi", "debian-2.conf", "debian-1.conf"]
 
