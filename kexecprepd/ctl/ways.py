@@ -7,11 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import __version__
+from ..core.cmdline import runtime_off_option
 from ..core.facilities import present
 from ..core.finding import State
 from ..core.presence import absent_at_boot
 from ..core.receipt import Receipt
-from ..core.surroundings import OF_FIRMWARE, cautions
+from ..core.surroundings import OF_FIRMWARE, OF_KEXEC_LOAD, cautions
 from ..loader import fileload, kexec
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
@@ -21,12 +22,14 @@ from ..reading.firmware import read_firmware
 from ..reading.kernel import read_origin, read_system
 from ..reading.surroundings import read_surroundings
 from ..reading.tree import words_of
+from .exits import CtlError, Exit
 from .load_source import Image, Source, of_daemon, of_tree
 from .offline import Offline
 from .output import plural
 from .wanted import Wanted
 
 _HERE = Path("/")
+_DEGRADED = "There are warnings about the maps: `kexecprepctl check` says which."
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,7 @@ class Placed:
         """What the user should know, in whole sentences."""
         notes = [*self.source.notes, *self.plan.notes]
         if self.source.image and self.source.image.state is State.DEGRADED:
-            notes.append("There are warnings about the maps: `kexecprepctl check` says which.")
+            notes.append(_DEGRADED)
         return tuple(notes)
 
 
@@ -120,7 +123,7 @@ Way = Placed | ByKernel
 
 def prepare(call: Call, wanted: Wanted, options: Namespace) -> Way:
     """Find out all that a load takes. Raises KexecprepdError."""
-    return _by_kernel(options.root) if call is Call.FILE else _placed(wanted, options)
+    return _by_kernel(wanted, options.root) if call is Call.FILE else _placed(wanted, options)
 
 
 def _placed(wanted: Wanted, options: Namespace) -> Placed:
@@ -165,7 +168,7 @@ def this_boot(root: Path) -> str:
         raise LoadError(sentence, "Mount /proc.") from error
 
 
-def _by_kernel(root: Path) -> ByKernel:
+def _by_kernel(wanted: Wanted, root: Path) -> ByKernel:
     offline = Offline(root)
     if absent_at_boot(offline.snapshot):
         sentence = (
@@ -174,12 +177,21 @@ def _by_kernel(root: Path) -> ByKernel:
         )
         raise LoadError(sentence, "Plug it in again, or reboot instead of kexec.")
     assessment = offline.assessment
+    if assessment.state is State.INVALID and runtime_off_option(wanted.cmdline) is None:
+        hint = "`kexecprepctl findings` says where. With noefi on its command line it is loaded."
+        sentence = f"The kernel would hand EFI over as it is. {assessment.reason}"
+        raise CtlError(Exit.INVALID, sentence, hint)
     reason = assessment.reason if assessment.state is State.UNSUPPORTED else ""
+    notes = [f"EFI is left out. {reason}"] if reason else []
+    notes += [_DEGRADED] if assessment.state is State.DEGRADED else []
+    system = read_system(root)
+    said = cautions(read_surroundings(root, system))
+    notes += [f"{c.message} {c.hint}" for c in said if c.code not in OF_KEXEC_LOAD]
     return ByKernel(
         handover_sha256=offline.handover_sha256(efi=False),
         reason=reason,
-        five_level_paging=bool(read_system(root).five_level_paging),
-        notes=(*([f"EFI is left out. {reason}"] if reason else []), *requests_of_firmware(root)),
+        five_level_paging=bool(system.five_level_paging),
+        notes=tuple(notes),
     )
 
 

@@ -37,6 +37,6 @@ def text(root: Path, name: str, vendor: str = LOADER) -> str | None:
 
 
 def number(root: Path, name: str, vendor: str = GLOBAL) -> int | None:
-    """The same of one that is a number, little-endian, of at most 8 bytes."""
+    """The same of one that is a number, little-endian, of up to 8 bytes."""
     data = variable(root, name, vendor)
-    return int.from_bytes(data, "little") if data and len(data) <= 8 else None
+    return None if data is None else int.from_bytes(data[:8], "little")

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.core.presence import absent_at_boot
+from kexecprepd.ctl.exits import CtlError, Exit
 from kexecprepd.ctl.ways import prepare
 from kexecprepd.loader import fileload, kexec
 from kexecprepd.loader.errors import LoadError
@@ -16,7 +17,7 @@ from kexecprepd.loader.preflight import obstacle
 from kexecprepd.loader.syscall import Call, in_turn, may_be_other
 from kexecprepd.reading.kernel import System, read_system
 from tests.support.kernels import bzimage
-from tests.support.recordings import set_memory_blocks, write
+from tests.support.recordings import set_memory_blocks, set_region, write
 from tests.support.snapshots import read_snapshot
 from tests.support.wanted import wanted
 
@@ -101,3 +102,26 @@ def test_memory_of_the_boot_s_map_that_has_gone_is_seen_though_sysfs_forgets_it(
     assert absent_at_boot(forgotten)
     with pytest.raises(LoadError, match="has been unplugged"):
         prepare(Call.FILE, wanted(tree, bzimage()), Namespace(root=tree))
+
+
+def test_a_map_that_could_crash_the_next_kernel_is_not_left_to_the_kernel_to_hand_over(
+    tree: Path,
+) -> None:
+    set_region(tree, 0, num_pages=0)
+    options = Namespace(root=tree)
+
+    with pytest.raises(CtlError, match="hand EFI over as it is") as raised:
+        prepare(Call.FILE, wanted(tree, bzimage(), append="quiet"), options)
+    assert raised.value.code is Exit.INVALID
+    # With that the next kernel makes no use of it.
+    assert "noefi" in raised.value.hint
+    prepare(Call.FILE, wanted(tree, bzimage(), append="quiet noefi"), options)
+
+
+def test_what_concerns_the_other_call_alone_is_not_noted(tree: Path) -> None:
+    write(tree, "proc/cmdline", "kho=on\n")
+    write(tree, "dev/tdx_guest", "")
+
+    notes = prepare(Call.FILE, wanted(tree, bzimage()), Namespace(root=tree)).notes
+
+    assert ["TDX" in note for note in notes] == [True]

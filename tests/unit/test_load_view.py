@@ -180,6 +180,16 @@ def test_efi_that_the_kernel_would_make_nothing_of_is_not_called_handed_over(
     assert as_json(report)["efi-losses"] == ["runtime-services-off"]
 
 
+def test_whoever_has_loaded_a_kernel_is_told_that_a_plain_reboot_starts_it(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_report(replace(report, loaded=True), "off")
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Loaded Linux 6.1.0-made-up; EFI is handed over")
+    assert "`systemctl reboot`" in second
+
+
 def test_what_the_user_should_know_is_noted(report: Report) -> None:
     assert not any("warnings" in note or "is empty" in note for note in report.notes)
 

@@ -71,6 +71,21 @@ def test_what_is_to_be_started_once_waits(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ("saved_entry=0\nnext_entry=2\n####", ["loader-entry-waits"]),
+        ("saved_entry=0\nnext_entry=\n####", []),
+    ],
+)
+def test_what_grub_is_to_start_once_waits(
+    tree: Path, environment: str, expected: list[str]
+) -> None:
+    write(tree, "boot/grub/grubenv", f"# GRUB Environment Block\n{environment}")
+
+    assert codes(tree) == expected
+
+
+@pytest.mark.parametrize(
     ("path", "content", "words"),
     [
         ("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu tdx_guest la57\n", "TDX"),
