@@ -228,12 +228,16 @@ class Guest:
 
     def power_off(self, keep: Path, timeout: float = 120) -> None:
         """Shut down in order, and keep the disk: another Guest may start from it."""
-        self.start(["systemctl", "poweroff"])
+        self.end(["systemctl", "poweroff"], timeout)
+        shutil.move(self._disk, keep)
+
+    def end(self, argv: Sequence[str], timeout: float = 120) -> None:
+        """Run a command after which the machine switches itself off, and wait until it has."""
+        self.start(argv)
         try:
             self._qemu.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise GuestError(f"the guest did not shut down within {timeout:g} s") from error
-        shutil.move(self._disk, keep)
 
     def reboot(self, argv: Sequence[str], timeout: float = 300) -> str:
         """Run a command that starts another kernel, wait until that is up, return its state."""

@@ -16,11 +16,13 @@ from tests.support.kernels import uki
 
 from .partition import TOP, make_partition, mount
 from .project import Installations
+from .realtime import END, make_initrd, realtime_kernel
 from .service import properties, show, wait_for
 
 pytestmark = pytest.mark.vm
 
 LOAD = "kexecprepd-load.service"
+EFIVARS = "/sys/firmware/efi/efivars"
 SUITE = "trixie"
 
 
@@ -41,7 +43,7 @@ def machine(
         (".profile", b"ID=other\nTITLE=Other\n"),
         (".cmdline", line + b" from=other"),
     )
-    entry = f"title Written\nlinux /vmlinuz\ninitrd /initrd\noptions {COMMAND_LINE} from=bls\n"
+    entry = f"title Written\nlinux /vmlinuz\ninitrd /initrd\noptions {COMMAND_LINE}\n"
     files = {
         "EFI/Linux/made-up.efi": unified,
         "EFI/Linux/made-up.efi.extra.d/one.addon.efi": uki((".cmdline", b"addon=one")),
@@ -49,6 +51,7 @@ def machine(
         "loader/loader.conf": b"timeout 3\ndefault made-up*\n",
         "vmlinuz": kernel,
         "initrd": initrd,
+        "realtime": realtime_kernel(tmp_path_factory.mktemp("realtime")),
     }
     disk = make_partition(tmp_path_factory.mktemp("entries") / "esp", files)
     installed, log = installations.of(SUITE).disk, console_log("entries")
@@ -70,10 +73,19 @@ def words(guest: Guest) -> set[str]:
     return set(guest.read_file("/proc/cmdline").decode().split())
 
 
+def markers(guest: Guest) -> set[str]:
+    """The words of its command line by which an entry or an image can be told."""
+    return {each for each in words(guest) if each.startswith(("from=", "addon=", "more="))}
+
+
+def files_of(release: str) -> tuple[str, str]:
+    return f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}"
+
+
 def assert_efi_is_there(guest: Guest) -> None:
-    assert properties(guest)["State"] == "ready"
-    assert properties(guest)["StartedBy"] == "kexec" if "StartedBy" in properties(guest) else True
-    assert guest.run(["ls", "/sys/firmware/efi/efivars"]).stdout
+    told = properties(guest)
+    assert (told["State"], told["StartedBy"]) == ("ready", "kexec")
+    assert guest.run(["ls", EFIVARS]).stdout
 
 
 def test_entries_of_both_types_are_listed_and_one_is_the_default(machine: Guest) -> None:
@@ -92,10 +104,9 @@ def test_entries_of_both_types_are_listed_and_one_is_the_default(machine: Guest)
     [
         ((), {"from=uki", "addon=one"}),
         ((f"{TOP}/EFI/Linux/made-up.efi", "--profile=other"), {"from=other", "addon=one"}),
-        (("--entry=written", "--append=more=1"), {"from=bls", "more=1"}),
         (("--entry=made-up.efi@other", "--syscall=file"), {"from=other", "addon=one"}),
     ],
-    ids=["the default", "a profile", "a written one", "by the kernel itself"],
+    ids=["the default", "a profile", "by the kernel itself"],
 )
 def test_a_chain_goes_through_all_of_them(
     machine: Guest, arguments: tuple[str, ...], expected: set[str]
@@ -105,24 +116,40 @@ def test_a_chain_goes_through_all_of_them(
     assert ("by kexec_file_load(2)" in said) is ("--syscall=file" in arguments)
     assert machine.reboot(["kexecprepctl", "exec"]) == "running"
 
-    markers = {word for word in words(machine) if word.startswith(("from=", "addon=", "more="))}
-    assert markers == expected
+    assert markers(machine) == expected
     assert_efi_is_there(machine)
     mount(machine)
 
 
-def files_of(machine: Guest, release: str) -> tuple[str, str]:
-    return f"/boot/vmlinuz-{release}", f"/boot/initrd.img-{release}"
+def test_what_grub_has_saved_is_the_default_where_it_reads_the_entries(machine: Guest) -> None:
+    machine.run(["umount", TOP])  # what is left is /boot, of the disk itself
+    release = machine.run(["uname", "-r"]).stdout.strip()
+    kernel, initrd = files_of(release)
+    machine.write_file("/boot/grub2/grub.cfg", b"insmod blscfg\nblscfg\n")
+    machine.write_file("/boot/grub2/grubenv", b"# GRUB Environment Block\nsaved_entry=id-1\n")
+    for number in "12":
+        text = f"linux {kernel}\ninitrd {initrd}\noptions {COMMAND_LINE} from=bls{number}\n"
+        machine.write_file(f"/boot/loader/entries/id-{number}.conf", text.encode())
+    listed = entries(machine)
+    assert {name: each["default"] for name, each in listed.items()} == {
+        "id-2.conf": False,
+        "id-1.conf": True,
+    }
+
+    ctl(machine, "load", "--append=more=1")
+    assert machine.reboot(["kexecprepctl", "exec"]) == "running"
+
+    assert markers(machine) == {"from=bls1", "more=1"}
+    machine.run(["rm", "-r", "/boot/grub2", "/boot/loader"])
 
 
 def test_after_an_upgrade_a_plain_reboot_starts_the_new_kernel(machine: Guest) -> None:
-    machine.run(["umount", TOP])  # what is left is /boot, as Debian names things there
     release = machine.run(["uname", "-r"]).stdout.strip()
     newer = f"9{release}"
     machine.run(["systemctl", "enable", "--now", LOAD], timeout=180)
-    assert loaded(machine)["request"]["kernel"]["path"] == files_of(machine, release)[0]
+    assert loaded(machine)["request"]["kernel"]["path"] == files_of(release)[0]
 
-    old, new = files_of(machine, release), files_of(machine, newer)
+    old, new = files_of(release), files_of(newer)
     machine.run(["cp", old[0], new[0]])
     # An initrd of another size, by which the next kernel can tell it.
     machine.run(["sh", "-c", f"cat {old[1]} >{new[1]}; head -c 4096 /dev/zero >>{new[1]}"])
@@ -148,7 +175,39 @@ def loaded(machine: Guest) -> dict[str, Any]:
     return dict(json.loads(machine.read_file("/run/kexecprepctl/loaded.json")))
 
 
+def test_a_request_that_comes_later_is_not_passed_by(machine: Guest) -> None:
+    assert loaded(machine)["request"]["ahead"] is True
+    variable = f"{EFIVARS}/BootNext-8be4df61-93ca-11d2-aa0d-00e098032b8c"
+    # The attributes, and a number that no boot option has.
+    machine.run(["sh", "-c", f"printf '\\7\\0\\0\\0\\356\\0' >{variable}"])
+
+    # As a shutdown does, and then a start.
+    machine.run(["systemctl", "restart", LOAD], timeout=180)
+
+    assert machine.read_file("/sys/kernel/kexec_loaded") == b"0\n"
+    said = machine.run(["journalctl", "--output=cat", f"--unit={LOAD}"]).stdout
+    assert "The kernel that was loaded is unloaded. BootNext names" in said
+    assert "Nothing is loaded. BootNext names" in said
+    machine.run(["rm", variable])
+
+
 def test_systemd_accepts_the_unit_without_a_word(machine: Guest) -> None:
     unit = f"/usr/lib/systemd/system/{LOAD}"
     done = machine.run(["systemd-analyze", "verify", "--man=no", unit], timeout=120)
     assert done.stdout + done.stderr == ""
+
+
+def test_a_realtime_kernel_is_told_beforehand_and_boots(machine: Guest) -> None:
+    mount(machine)
+    initrd = make_initrd(machine)
+    line = "--append=console=ttyS0 panic=-1"
+    done = machine.run(
+        ["kexecprepctl", "load", f"{TOP}/realtime", f"--initrd={initrd}", line], timeout=120
+    )
+    assert "EFI is lost" in done.stdout
+    assert "real-time one (PREEMPT_RT)" in done.stderr
+
+    machine.end(["kexecprepctl", "exec"], timeout=180)
+
+    said = machine.console.read_text(errors="replace")
+    assert any(END in each and "PREEMPT_RT" in each for each in said.splitlines())
