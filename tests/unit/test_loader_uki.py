@@ -2,7 +2,8 @@
 """A unified kernel image taken apart, and what is refused about one."""
 
 import struct
-from typing import NamedTuple
+import sys
+from typing import Any, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -139,9 +140,6 @@ def test_the_order_of_profiles_is_that_of_the_table_not_of_addresses() -> None:
             uki(*WHOLE, headers={3: {"PointerToRawData": 0xFFFF_FE00}}), "'.initrd' ends", id="far"
         ),
         pytest.param(
-            uki(*WHOLE, headers={4: {"PointerToRawData": 0xFFFF_FFFF}}), "'.linux' ends", id="end"
-        ),
-        pytest.param(
             uki(*WHOLE, headers={3: {"SizeOfRawData": 0xFFFF_FFFF, "VirtualSize": 0xFFFF_FFFF}}),
             "'.initrd' ends",
             id="huge",
@@ -150,6 +148,22 @@ def test_the_order_of_profiles_is_that_of_the_table_not_of_addresses() -> None:
 )
 def test_an_image_that_is_wrong_is_refused_by_name(data: bytes, words: str) -> None:
     assert words in refusal(data)
+
+
+def test_a_section_that_the_library_gives_up_on_is_not_left_out_silently() -> None:
+    wrong = {"VirtualSize": 1 << 31, "VirtualAddress": 1 << 31, "PointerToRawData": 0xFFFF_FFFF}
+
+    assert "sections only 4 make sense" in refusal(uki(*WHOLE, headers={4: wrong}))
+
+
+def test_without_the_library_it_is_told_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    modules: dict[str, Any] = sys.modules
+    monkeypatch.setitem(modules, "pefile", None)  # as Python marks what cannot be imported
+
+    with pytest.raises(LoadError) as raised:
+        unpack(uki(*WHOLE), "linux.efi")
+
+    assert "python3-pefile" in raised.value.hint
 
 
 def test_sections_that_overlap_are_named() -> None:
