@@ -81,8 +81,8 @@ def print_report(report: Report, json_mode: str) -> None:
     if json_mode != "off":
         print_json(as_json(report), json_mode)
     elif report.loaded:
-        by = " by kexec_file_load(2)" if report.plan is None else ""
-        print(printable(f"Loaded {report.title}{report.which}{by}; EFI is {report.efi}."))
+        call = "kexec_file_load(2)" if report.plan is None else "kexec_load(2)"
+        print(printable(f"Loaded {report.title}{report.which} by {call}; EFI is {report.efi}."))
         print("`systemctl kexec` starts it, and since systemd 257 `systemctl reboot` does so, too.")
         for note in report.notes:
             print(f"note: {note}", file=sys.stderr)

@@ -186,7 +186,7 @@ def test_whoever_has_loaded_a_kernel_is_told_that_a_plain_reboot_starts_it(
     print_report(replace(report, loaded=True), "off")
 
     first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith("Loaded Linux 6.1.0-made-up; EFI is handed over")
+    assert first.startswith("Loaded Linux 6.1.0-made-up by kexec_load(2); EFI is handed over")
     assert "`systemctl reboot`" in second
 
 
