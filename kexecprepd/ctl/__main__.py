@@ -58,13 +58,14 @@ def _asking() -> Commands:
     from . import commands
     from .adopt import adopt
     from .check import check
+    from .maps import show_map
     from .metrics import metrics
     from .watch import watch
 
     return {
         "status": commands.status,
         "check": check,
-        "map": commands.show_map,
+        "map": show_map,
         "findings": commands.findings,
         "dump": commands.dump,
         "watch": watch,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The commands that ask once and print: status, map, findings, dump."""
+"""The commands that ask once and print: status, findings, dump."""
 
 import os
 import sys
@@ -16,7 +16,7 @@ from ..reading.clock import now
 from ..reading.firmware import read_firmware
 from ..reading.kernel import read_system
 from ..reading.tree import words_of
-from . import loaded, map_view, origin_view
+from . import loaded, origin_view
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline
@@ -56,21 +56,6 @@ def status(options: Namespace) -> Exit:
         print(f"{name:>10}: {value}")
     if standing and standing.stale:
         print(f"\n{coloured('warning')}: {loaded.STALE}\n    {loaded.AGAIN}")
-    return Exit.OK
-
-
-def show_map(options: Namespace) -> Exit:
-    """The runtime map beside the memory map."""
-    source = source_of(options)
-    regions, ranges = source.runtime_map(), source.memory_map()
-    if options.json != "off":
-        print_json(map_view.as_json(regions, ranges), options.json)
-    elif regions or ranges:
-        print(map_view.as_table(regions, ranges))
-        if not regions:
-            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
-    else:
-        _note("The kernel shows neither a runtime map nor a memory map.")
     return Exit.OK
 
 
