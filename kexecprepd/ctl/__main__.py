@@ -48,7 +48,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     loads = options.command in ("entries", "load", "unload", "exec", "run")
-    code = (_loading() if loads else _asking())[options.command or "status"](options)
+    command = (_loading() if loads else _asking())[options.command or "status"]
+    if options.root == Path("/"):
+        code = command(options)
+    else:
+        from .record import replayed
+
+        with replayed(options):
+            code = command(options)
     sys.stdout.flush()
     return code
 
@@ -60,6 +67,7 @@ def _asking() -> Commands:
     from .check import check
     from .maps import show_map
     from .metrics import metrics
+    from .record import record
     from .watch import watch
 
     return {
@@ -69,6 +77,7 @@ def _asking() -> Commands:
         "findings": commands.findings,
         "dump": commands.dump,
         "watch": watch,
+        "record": record,
         "metrics": metrics,
         "adopt": adopt,
     }
@@ -121,6 +130,13 @@ def _parser() -> argparse.ArgumentParser:
         help="pack it here from sysfs, without the daemon, even if it is invalid",
     )
     add("watch", "print changes as they come")
+    record = add("record", "save all that an answer depends on to a file, for --root (root)")
+    record.add_argument("file", metavar="FILE", help="where to; - for standard output")
+    record.add_argument(
+        "--redact",
+        action="store_true",
+        help="leave out the command line, the boot id, and what else tells this machine",
+    )
     add("metrics", "print it all for Prometheus")
     add("entries", "what would boot here, and which by default (root)")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
@@ -238,8 +254,8 @@ def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) ->
         type=Path,
         metavar="DIR",
         default=root,
-        help="read the tree below DIR instead of asking the daemon (check, map, findings, dump, "
-        "entries, and load's dry run)",
+        help="read the tree below DIR, or a file of `record`, instead of asking the daemon "
+        "(check, map, findings, dump, record, entries, and load's dry run)",
     )
 
 
