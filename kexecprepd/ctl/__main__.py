@@ -120,7 +120,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add("status", "the state in words (this is the default)")
     _add_check_options(add("check", "will EFI survive a kexec here, and if not, why not?"))
-    add("map", "the runtime map beside the memory map (root)")
+    drawn = add("map", "the runtime map beside the memory map (root)")
+    drawn.add_argument(
+        "--svg", metavar="FILE", help="write a picture of them; - for standard output"
+    )
     add("findings", "what validation noticed, and what to do (root)")
     dump = add("dump", "write the image to a file (root)")
     dump.add_argument("file", metavar="FILE", help="where to; - for standard output")

@@ -131,7 +131,7 @@ def draw(
         fill = _LOOKS[each.kind][0 if unicode else 1]
         bar = f"{side}{fill * _BAR}{side}"
         room = width - len(margin) - len(bar) - 9  # for blanks and the size
-        first, *more = textwrap.wrap(_label(each), room, break_on_hyphens=False)
+        first, *more = textwrap.wrap(label(each), room, break_on_hyphens=False)
         lines.append(f"{each.start:#012x} {bar} {size(each.size):>5}  {first}")
         for mark in (marks or {}).get(each.start, ()):
             wrapped = textwrap.wrap(mark, room - 2, break_on_hyphens=False)
@@ -165,7 +165,8 @@ def _joined(whole: Iterable[Stretch], small: int, mixed: Kind) -> list[Stretch]:
     return joined
 
 
-def _label(each: Stretch) -> str:
+def label(each: Stretch) -> str:
+    """What a stretch is, in words: its kind, and what is in it."""
     if each.kind in (Kind.PLACED, Kind.FREE):
         return ", ".join(each.what) or _LOOKS[each.kind][2]
     counts = Counter(each.what)

@@ -52,7 +52,7 @@ def record(options: Namespace) -> Exit:
 def replayed(options: Namespace) -> Iterator[None]:
     """Have --root name a tree while it names a recording. Raises CtlError."""
     recording: Path = options.root
-    if recording.is_dir() or not recording.exists():
+    if options.command == "adopt" or recording.is_dir() or not recording.exists():
         yield
         return
     try:

@@ -53,7 +53,18 @@ def test_every_command_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
 
 @pytest.mark.parametrize(
     "command",
-    [[], ["status"], ["check"], ["dump"], ["watch"], ["load"], ["record"], ["run"], ["adopt"]],
+    [
+        [],
+        ["status"],
+        ["check"],
+        ["map"],
+        ["dump"],
+        ["watch"],
+        ["load"],
+        ["record"],
+        ["run"],
+        ["adopt"],
+    ],
 )
 def test_every_option_is_offered(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     options = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of(capsys, *command)))
