@@ -3,6 +3,7 @@
 
     KexecprepdError
     ├── ImageError            core.image       the bytes are no image, or there can be none
+    ├── DecodeError           core.decoding    bytes are nothing that is known
     ├── PlacementError        core.placement   the image cannot be placed there
     ├── ReadError             reading.tree     sysfs could not be read whole
     ├── IomemError            reading.iomem    nor /proc/iomem

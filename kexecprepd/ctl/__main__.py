@@ -65,6 +65,7 @@ def _asking() -> Commands:
     from . import commands
     from .adopt import adopt
     from .check import check
+    from .decode import explain
     from .maps import show_map
     from .metrics import metrics
     from .record import record
@@ -78,6 +79,7 @@ def _asking() -> Commands:
         "dump": commands.dump,
         "watch": watch,
         "record": record,
+        "decode": explain,
         "metrics": metrics,
         "adopt": adopt,
     }
@@ -140,6 +142,8 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="leave out the command line, the boot id, and what else tells this machine",
     )
+    decode = add("decode", "explain an image, boot_params, a setup_data node, and the like")
+    decode.add_argument("file", metavar="FILE", help="what to explain, field by field")
     add("metrics", "print it all for Prometheus")
     add("entries", "what would boot here, and which by default (root)")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
