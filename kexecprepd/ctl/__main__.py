@@ -24,6 +24,7 @@ _CODES = """exit codes:
   3  degraded                 7  access denied
                               8  kexec itself is refused here
                               9  the kernel would not take EFI over
+                             10  there are differences
 """
 
 
@@ -66,6 +67,7 @@ def _asking() -> Commands:
     from .adopt import adopt
     from .check import check
     from .decode import explain
+    from .diff import diff
     from .maps import show_map
     from .metrics import metrics
     from .record import record
@@ -80,6 +82,7 @@ def _asking() -> Commands:
         "watch": watch,
         "record": record,
         "decode": explain,
+        "diff": diff,
         "metrics": metrics,
         "adopt": adopt,
     }
@@ -144,6 +147,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     decode = add("decode", "explain an image, boot_params, a setup_data node, and the like")
     decode.add_argument("file", metavar="FILE", help="what to explain, field by field")
+    diff = add("diff", "what differs between two recordings, images, trees, or the daemon")
+    diff.add_argument("before", metavar="A", help="a recording, an image, a folder, or: daemon")
+    diff.add_argument("after", metavar="B", help="the other one")
     add("metrics", "print it all for Prometheus")
     add("entries", "what would boot here, and which by default (root)")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
