@@ -3,9 +3,11 @@
 
     KexecprepdError
     ├── ImageError            core.image       the bytes are no image, or there can be none
+    ├── DecodeError           core.decoding    bytes are nothing that is known
     ├── PlacementError        core.placement   the image cannot be placed there
     ├── ReadError             reading.tree     sysfs could not be read whole
     ├── IomemError            reading.iomem    nor /proc/iomem
+    ├── RecordingError        reading.archive  a file is no recording
     ├── BusUnavailable        wire.bus         there is no bus, or no name to be had
     ├── CallFailed            wire.bus         someone else's answer is an error
     ├── BusError              wire.errors      what we answer to a call: org.kexecprepd1.Error.*

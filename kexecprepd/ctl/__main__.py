@@ -24,6 +24,7 @@ _CODES = """exit codes:
   3  degraded                 7  access denied
                               8  kexec itself is refused here
                               9  the kernel would not take EFI over
+                             10  there are differences
 """
 
 
@@ -48,7 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     loads = options.command in ("entries", "load", "unload", "exec", "run")
-    code = (_loading() if loads else _asking())[options.command or "status"](options)
+    command = (_loading() if loads else _asking())[options.command or "status"]
+    if options.root == Path("/"):
+        code = command(options)
+    else:
+        from .record import replayed
+
+        with replayed(options):
+            code = command(options)
     sys.stdout.flush()
     return code
 
@@ -58,16 +66,23 @@ def _asking() -> Commands:
     from . import commands
     from .adopt import adopt
     from .check import check
+    from .decode import explain
+    from .diff import diff
+    from .maps import show_map
     from .metrics import metrics
+    from .record import record
     from .watch import watch
 
     return {
         "status": commands.status,
         "check": check,
-        "map": commands.show_map,
+        "map": show_map,
         "findings": commands.findings,
         "dump": commands.dump,
         "watch": watch,
+        "record": record,
+        "decode": explain,
+        "diff": diff,
         "metrics": metrics,
         "adopt": adopt,
     }
@@ -110,7 +125,10 @@ def _parser() -> argparse.ArgumentParser:
 
     add("status", "the state in words (this is the default)")
     _add_check_options(add("check", "will EFI survive a kexec here, and if not, why not?"))
-    add("map", "the runtime map beside the memory map (root)")
+    drawn = add("map", "the runtime map beside the memory map (root)")
+    drawn.add_argument(
+        "--svg", metavar="FILE", help="write a picture of them; - for standard output"
+    )
     add("findings", "what validation noticed, and what to do (root)")
     dump = add("dump", "write the image to a file (root)")
     dump.add_argument("file", metavar="FILE", help="where to; - for standard output")
@@ -120,6 +138,18 @@ def _parser() -> argparse.ArgumentParser:
         help="pack it here from sysfs, without the daemon, even if it is invalid",
     )
     add("watch", "print changes as they come")
+    record = add("record", "save all that an answer depends on to a file, for --root (root)")
+    record.add_argument("file", metavar="FILE", help="where to; - for standard output")
+    record.add_argument(
+        "--redact",
+        action="store_true",
+        help="leave out the command line, the boot id, and what else tells this machine",
+    )
+    decode = add("decode", "explain an image, boot_params, a setup_data node, and the like")
+    decode.add_argument("file", metavar="FILE", help="what to explain, field by field")
+    diff = add("diff", "what differs between two recordings, images, trees, or the daemon")
+    diff.add_argument("before", metavar="A", help="a recording, an image, a folder, or: daemon")
+    diff.add_argument("after", metavar="B", help="the other one")
     add("metrics", "print it all for Prometheus")
     add("entries", "what would boot here, and which by default (root)")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
@@ -237,8 +267,8 @@ def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) ->
         type=Path,
         metavar="DIR",
         default=root,
-        help="read the tree below DIR instead of asking the daemon (check, map, findings, dump, "
-        "entries, and load's dry run)",
+        help="read the tree below DIR, or a file of `record`, instead of asking the daemon "
+        "(check, map, findings, dump, record, entries, and load's dry run)",
     )
 
 

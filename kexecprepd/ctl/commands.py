@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The commands that ask once and print: status, map, findings, dump."""
+"""The commands that ask once and print: status, findings, dump."""
 
-import os
 import sys
-import tempfile
 from argparse import Namespace
 from dataclasses import asdict
 from datetime import datetime
@@ -15,9 +13,9 @@ from ..core.image import sha256
 from ..reading.clock import now
 from ..reading.firmware import read_firmware
 from ..reading.kernel import read_system
-from ..reading.tree import words_of
-from . import loaded, map_view, origin_view
+from . import loaded, origin_view
 from .client import Client
+from .destination import Destination
 from .exits import CtlError, Exit
 from .offline import Offline
 from .output import coloured, plural, print_findings, print_json, printable
@@ -59,21 +57,6 @@ def status(options: Namespace) -> Exit:
     return Exit.OK
 
 
-def show_map(options: Namespace) -> Exit:
-    """The runtime map beside the memory map."""
-    source = source_of(options)
-    regions, ranges = source.runtime_map(), source.memory_map()
-    if options.json != "off":
-        print_json(map_view.as_json(regions, ranges), options.json)
-    elif regions or ranges:
-        print(map_view.as_table(regions, ranges))
-        if not regions:
-            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
-    else:
-        _note("The kernel shows neither a runtime map nor a memory map.")
-    return Exit.OK
-
-
 def findings(options: Namespace) -> Exit:
     """What validation noticed, with what to do and the numbers."""
     found = source_of(options).findings()
@@ -88,19 +71,15 @@ def findings(options: Namespace) -> Exit:
 
 def dump(options: Namespace) -> Exit:
     """The image into a file: the daemon's, or with --force one packed here and now."""
-    if options.file == "-" and options.json != "off":
+    destination = Destination(options.file)
+    if destination.is_stdout and options.json != "off":
         sentence = "The image and JSON cannot both go to standard output."
         raise CtlError(Exit.USAGE, sentence, "Name a file, or leave --json out.")
-    if options.file == "-" and sys.stdout.isatty():
-        sentence = "The image is binary, and will not be written to a terminal."
-        raise CtlError(Exit.USAGE, sentence, "Redirect standard output, or name a file.")
     here = options.force or options.root != _HERE
     data, about = _packed_here(options.root, options.force) if here else _served()
-    if options.file == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    destination.write(data)
+    if destination.is_stdout:
         return Exit.OK
-    _write(Path(options.file), data)
     about = {"file": options.file, "size": len(data), **about}
     if options.json != "off":
         print_json(about, options.json)
@@ -134,25 +113,6 @@ def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
             _note(f"{finding.severity}: {finding.message} [{finding.code}]")
     regions = len(offline.snapshot.runtime_regions)
     return data, {"sha256": sha256(data), "state": assessment.state, "region-count": regions}
-
-
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read; an old one stays whole until the new one is."""
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe cannot be replaced
-            return
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(fd, "wb") as file:
-                file.write(data)
-            os.replace(name, path)
-        except OSError:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        sentence = f"{path} cannot be written: {words_of(error)}."
-        raise CtlError(Exit.FAILED, sentence) from error
 
 
 def _note(sentence: str) -> None:

@@ -9,8 +9,9 @@ from typing import Any
 from ..loader.errors import LoadError
 from ..loader.outlook import Loss, losses
 from ..loader.plan import Plan
+from .load_picture import stretches
 from .output import print_json, printable, size, table, unicode_wanted
-from .picture import WIDTH, condensed, draw, stretches
+from .picture import WIDTH, condensed, draw
 from .wanted import Wanted
 from .ways import Placed, Way
 

@@ -52,7 +52,19 @@ def test_every_command_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["status"], ["check"], ["dump"], ["watch"], ["load"], ["run"], ["adopt"]]
+    "command",
+    [
+        [],
+        ["status"],
+        ["check"],
+        ["map"],
+        ["dump"],
+        ["watch"],
+        ["load"],
+        ["record"],
+        ["run"],
+        ["adopt"],
+    ],
 )
 def test_every_option_is_offered(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     options = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of(capsys, *command)))
@@ -101,8 +113,8 @@ def test_a_program_and_then_files_are_offered_for_run(tmp_path: Path) -> None:
     assert complete("run", "kexec", "vm", folder=tmp_path) == ["vmlinuz"]
 
 
-def test_directories_are_offered_for_root(tmp_path: Path) -> None:
+def test_trees_and_recordings_are_offered_for_root(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
-    (tmp_path / "text").touch()
-    assert complete("check", "--root", "t", folder=tmp_path) == ["tree"]
-    assert complete("--root", "=", "t", folder=tmp_path) == ["tree"]
+    (tmp_path / "taken").touch()
+    assert complete("check", "--root", "t", folder=tmp_path) == ["taken", "tree"]
+    assert complete("--root", "=", "t", folder=tmp_path) == ["taken", "tree"]

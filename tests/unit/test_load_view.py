@@ -11,9 +11,10 @@ import pytest
 from kexecprepd.core.finding import State
 from kexecprepd.core.placement import ExcludedRange
 from kexecprepd.core.snapshot import MemoryRange
+from kexecprepd.ctl.load_picture import stretches
 from kexecprepd.ctl.load_source import of_tree
 from kexecprepd.ctl.load_view import Report, as_json, as_table, as_text, print_report
-from kexecprepd.ctl.picture import WIDTH, Kind, Stretch, condensed, draw, stretches
+from kexecprepd.ctl.picture import WIDTH, Kind, Stretch, condensed, draw
 from kexecprepd.ctl.ways import ByKernel, Placed
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable

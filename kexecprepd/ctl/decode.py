@@ -1,0 +1,116 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command that explains a file that is handed from kernel to kernel, field by field."""
+
+import json
+from argparse import Namespace
+from pathlib import Path
+from typing import Any
+
+from ..core.decoding import Decoded, DecodeError, Item, decode, of_receipt, payload
+from ..reading import small
+from ..reading.archive import MAGIC, RecordingError, load
+from ..reading.tree import ReadError, Tree, printable, words_of
+from .exits import CtlError, Exit, failed
+from .output import plural, print_json, table
+from .output import printable as shown
+
+_HINT = (
+    "It explains an image, boot_params, a setup_data node, a receipt, a snapshot.json or a "
+    "recording."
+)
+
+
+def explain(options: Namespace) -> Exit:
+    """Take a file apart, and print its fields."""
+    path = Path(options.file)
+    try:
+        decoded = _node(path) if path.is_dir() else _file(path)
+    except OSError as error:
+        sentence = f"{printable(path)} cannot be read: {words_of(error)}."
+        code = Exit.DENIED if isinstance(error, PermissionError) else Exit.FAILED
+        raise CtlError(code, sentence) from error
+    except (ReadError, RecordingError) as error:
+        raise failed(error) from error
+    except DecodeError as error:
+        sentence = f"{printable(path)} cannot be explained. {error.sentence}"
+        raise CtlError(Exit.FAILED, sentence, _HINT) from error
+    if options.json != "off":
+        print_json(_as_json(decoded), options.json)
+        return Exit.OK
+    print(f"{printable(path)}: {decoded.kind}\n")
+    rows = [
+        (f"{i.offset:#x}", str(i.size), shown(i.name), _value(i), shown(i.meaning))
+        for i in decoded.items
+    ]
+    heading = ("OFFSET", "SIZE", "FIELD", "VALUE", "MEANING")
+    print(table(heading, rows, right=frozenset({0, 1})))
+    for note in decoded.notes:
+        print(f"\nNote: {note}")
+    return Exit.OK
+
+
+def _node(path: Path) -> Decoded:
+    """A folder of /sys/kernel/boot_params/setup_data."""
+    with Tree.open(path) as tree:
+        kind = tree.hex("type")
+        return Decoded(f"setup_data node of type {kind:#x}", payload(kind, _data(tree), 0))
+
+
+def _data(tree: Tree) -> bytes:
+    return tree.bytes("data", small.LIMIT)
+
+
+def _file(path: Path) -> Decoded:
+    data = small.contents(path)
+    if data.startswith(MAGIC):
+        members = load(path)
+        items = [Item(0, len(content), name, "") for name, content in members.items() if content]
+        return Decoded(f"recording of {plural(len(items), 'file')}", tuple(items))
+    if data.lstrip().startswith(b"{"):
+        return _of_json(data)
+    return decode(data)
+
+
+def _of_json(data: bytes) -> Decoded:
+    try:
+        content = json.loads(data)
+    except (ValueError, RecursionError):
+        raise DecodeError("It is JSON that is damaged.") from None
+    if "from-boot-id" in content:
+        return Decoded("receipt", of_receipt(data))
+    if "snapshot" not in content or "generation" not in content:
+        raise DecodeError("It is neither a receipt nor a snapshot.json.")
+    return Decoded("snapshot.json", tuple(_members(content, "")))
+
+
+def _members(value: Any, name: str) -> list[Item]:
+    if isinstance(value, dict | list):
+        named = value.items() if isinstance(value, dict) else enumerate(value)
+        prefix = f"{name}." if name else ""
+        return [item for key, each in named for item in _members(each, f"{prefix}{key}")]
+    number = type(value) is int and value >= 0
+    return [Item(0, 0, name, value if number else json.dumps(value).strip('"'))]
+
+
+def _value(item: Item) -> str:
+    if isinstance(item.value, str):
+        return shown(item.value)
+    return f"{item.value} ({item.value:#x})" if item.value > 9 else str(item.value)
+
+
+def _as_json(decoded: Decoded) -> dict[str, Any]:
+    return {
+        "kind": decoded.kind,
+        "fields": [
+            {
+                "offset": item.offset,
+                "size": item.size,
+                "name": item.name,
+                "value": item.value,
+                "value-hex": f"{item.value:#x}" if isinstance(item.value, int) else None,
+                "meaning": item.meaning,
+            }
+            for item in decoded.items
+        ],
+        "notes": list(decoded.notes),
+    }

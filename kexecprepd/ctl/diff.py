@@ -1,0 +1,106 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command that tells two recordings, images or trees, or the running daemon, apart."""
+
+from argparse import Namespace
+from pathlib import Path
+
+from ..core.difference import (
+    Difference,
+    Sides,
+    differences,
+    of_image,
+    of_kernel,
+    of_memory_map,
+    of_verdict,
+)
+from ..core.finding import State
+from ..core.image import ImageError, compose, unpack
+from ..reading import small
+from ..reading.archive import MAGIC, RecordingError, extracted
+from ..reading.tree import printable as path_of
+from ..reading.tree import words_of
+from .client import Client
+from .exits import CtlError, Exit, failed
+from .offline import Offline
+from .output import print_json, printable, table
+
+DAEMON = "daemon"
+"""What stands for the running daemon in place of a file."""
+
+_NEXT = 8
+"""Bytes of an image that a loader writes its link into."""
+
+
+def diff(options: Namespace) -> Exit:
+    """Print what differs; ends with DIFFERENT where anything does."""
+    before, after = _side(options.before), _side(options.after)
+    found = differences(before, after)
+    compared = [subject for subject in before if subject in after]
+    if options.json != "off":
+        rows = [
+            {"subject": d.subject, "name": d.name, "before": d.before, "after": d.after}
+            for d in found
+        ]
+        value = {"same": not found, "compared": compared, "differences": rows}
+        print_json(value, options.json)
+    elif found:
+        print(table(("SUBJECT", "WHAT", "A", "B"), list(map(_row, found)), right=frozenset()))
+    else:
+        print(f"The same: {', '.join(compared)}.")
+    return Exit.DIFFERENT if found else Exit.OK
+
+
+def _row(each: Difference) -> tuple[str, str, str, str]:
+    sides = ("-" if side is None else printable(side) for side in (each.before, each.after))
+    before, after = sides
+    return each.subject, printable(each.name), before, after
+
+
+def _side(name: str) -> Sides:
+    if name == DAEMON:
+        return _of_daemon()
+    path = Path(name)
+    try:
+        if path.is_dir():
+            return _of_tree(path)
+        data = small.contents(path)
+        if not data.startswith(MAGIC):
+            return {"image": of_image(unpack(bytes(_NEXT) + data[_NEXT:]))}
+        with extracted(path) as top:
+            return _of_tree(top)
+    except OSError as error:
+        sentence = f"{path_of(path)} cannot be read: {words_of(error)}."
+        code = Exit.DENIED if isinstance(error, PermissionError) else Exit.FAILED
+        raise CtlError(code, sentence) from error
+    except ImageError as error:
+        sentence = f"{path_of(path)} is no recording, and no image: {error.reason}."
+        raise CtlError(Exit.FAILED, sentence) from error
+    except RecordingError as error:
+        raise failed(error) from error
+
+
+def _of_tree(root: Path) -> Sides:
+    source = Offline(root)
+    verdict = of_verdict(source.assessment.state, source.assessment.findings)
+    sides = {
+        "verdict": verdict,
+        "kernel": of_kernel(source.snapshot),
+        "memory map": of_memory_map(source.memory_map()),
+    }
+    try:
+        return {**sides, "image": of_image(compose(source.snapshot))}
+    except ImageError:
+        return sides  # without EFI; the verdict says so
+
+
+def _of_daemon() -> Sides:
+    client = Client()
+    state = State(client.properties()["State"])
+    sides = {
+        "verdict": of_verdict(state, client.findings()),
+        "memory map": of_memory_map(client.memory_map()),
+    }
+    if not state.has_image:
+        return sides
+    data, _ = client.image()
+    return {**sides, "image": of_image(unpack(data))}

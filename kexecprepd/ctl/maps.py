@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""The command that shows both maps: as a table and a drawing, as JSON, or as a picture."""
+
+import sys
+from argparse import Namespace
+
+from . import map_picture, map_view
+from .commands import source_of
+from .destination import Destination
+from .exits import Exit
+from .map_svg import svg
+from .output import print_json, size, unicode_wanted
+
+
+def show_map(options: Namespace) -> Exit:
+    """The runtime map beside the memory map, and memory with both in it."""
+    source = source_of(options)
+    regions, ranges = source.runtime_map(), source.memory_map()
+    if options.svg is not None:
+        return _save(options, svg(regions, ranges, source.findings()))
+    if options.json != "off":
+        print_json(map_view.as_json(regions, ranges), options.json)
+    elif regions or ranges:
+        print(map_view.as_table(regions, ranges))
+        ram = sum(each.end - each.start + 1 for each in ranges if each.is_ram)
+        print(f"\nMemory, {size(max(ram, 0))} of System RAM:\n")
+        found = source.findings()
+        print(map_picture.drawn(regions, ranges, found, unicode=unicode_wanted()))
+        if not regions:
+            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
+    else:
+        _note("The kernel shows neither a runtime map nor a memory map.")
+    return Exit.OK
+
+
+def _save(options: Namespace, picture: bytes) -> Exit:
+    destination = Destination(options.svg)
+    destination.write(picture)
+    if destination.is_stdout:
+        return Exit.OK
+    if options.json != "off":
+        print_json({"file": options.svg, "size": len(picture)}, options.json)
+    else:
+        print(f"{options.svg}: {len(picture)} bytes")
+    return Exit.OK
+
+
+def _note(sentence: str) -> None:
+    print(sentence, file=sys.stderr)
