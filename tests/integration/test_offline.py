@@ -2,16 +2,19 @@
 """kexecprepctl without the daemon: from a tree, without a bus, and on one without its policy."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.support.daemon import Daemon, running
+from tests.support.daemon import CHECKOUT, Daemon, running
+from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus, private_bus
 from tests.support.recordings import materialise, remove, set_region
 
 from .live import make_live, refusal, run_ctl
-from .test_ctl import as_json, ctl
+from .unprivileged import SETPRIV
 
 pytestmark = pytest.mark.bus
 
@@ -21,6 +24,20 @@ OWNING_ALONE = '<policy context="default"><allow own="*"/></policy>'
 NO_BUS = {"DBUS_SYSTEM_BUS_ADDRESS": "unix:path=/nowhere"}
 
 
+def ctl(
+    bus: PrivateBus, *arguments: str | Path, user: bool = False
+) -> "subprocess.CompletedProcess[bytes]":
+    """Run it to its end, as root or as a user without rights."""
+    command = [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
+    return subprocess.run(
+        [*SETPRIV, *command] if user else command,
+        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
+        cwd=CHECKOUT,
+        capture_output=True,
+        timeout=DEADLINE,
+    )
+
+
 def test_status_of_a_tree_tells_of_the_tree(daemon: Daemon, bus: PrivateBus, top: Path) -> None:
     other = materialise("deb12-6.1-ovmf32-mixed", top / "other")
     done = ctl(bus, "--root", other, "status")
@@ -28,7 +45,7 @@ def test_status_of_a_tree_tells_of_the_tree(daemon: Daemon, bus: PrivateBus, top
     assert b"     State: unsupported\n" in done.stdout
     assert b"    Loaded: unknown\n" in done.stdout
     assert b"Generation" not in done.stdout
-    shown = as_json(ctl(bus, "--root", other, "--json=short"))
+    shown = json.loads(ctl(bus, "--root", other, "--json=short").stdout)
     assert (shown["State"], shown["Sha256"], shown["loaded"]) == ("unsupported", "", None)
 
 
