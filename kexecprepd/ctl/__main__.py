@@ -2,13 +2,12 @@
 """kexecprepctl's command line."""
 
 import argparse
-import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 from .. import __version__
-from . import habits
+from . import habits, streams
 from .exits import CtlError, Exit, prefix_of_errors
 
 JSON_MODES = ("short", "pretty", "off")
@@ -29,36 +28,61 @@ _CODES = """exit codes:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run one command; the exit status is one of `Exit`."""
-    options = _parser().parse_args(arguments)
+    """Run one command; the exit status is one of `Exit`.
+
+    Without `arguments` it is a program, which has this process and its standard streams to itself.
+    """
+    if arguments is None:
+        streams.prepare()
     try:
-        return _run(options)
+        code = _run(arguments)
+        sys.stdout.flush()
+        return code
     except CtlError as error:
-        prefix = prefix_of_errors()
-        print(f"{prefix}kexecprepctl: {error.sentence}", file=sys.stderr)
-        if error.hint:
-            print(f"{prefix}  {error.hint}", file=sys.stderr)
-        return error.code
+        return _tell(error)
     except BrokenPipeError:
-        # Whoever read our output has gone; keep Python from complaining about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # Whoever read our output has gone, and that is all.
+        streams.finish()
         return Exit.FAILED
+    except OSError as error:  # of a file that nothing else was expected of
+        return _tell(_unexpected(error))
     except KeyboardInterrupt:
         return Exit.FAILED
 
 
-def _run(options: argparse.Namespace) -> int:
+def _unexpected(error: OSError) -> CtlError:
+    from ..reading.tree import printable, words_of
+
+    where = "" if error.filename is None else f"{printable(str(error.filename))}: "
+    sentence = f"It could not be done: {where}{words_of(error)}."
+    if isinstance(error, PermissionError):
+        return CtlError(Exit.DENIED, sentence, "Use sudo.")
+    return CtlError(Exit.FAILED, sentence)
+
+
+def _tell(error: CtlError) -> Exit:
+    prefix = prefix_of_errors()
+    print(f"{prefix}kexecprepctl: {error.sentence}", file=sys.stderr)
+    if error.hint:
+        print(f"{prefix}  {error.hint}", file=sys.stderr)
+    streams.finish()
+    return error.code
+
+
+def _run(arguments: list[str] | None) -> int:
+    try:
+        options = _parser().parse_args(arguments)
+    except SystemExit:
+        sys.stdout.flush()  # what --help has printed
+        raise
     loads = options.command in ("entries", "load", "unload", "exec", "run")
     command = (_loading() if loads else _asking())[options.command or "status"]
     if options.root == Path("/"):
-        code = command(options)
-    else:
-        from .record import replayed
+        return command(options)
+    from .record import replayed
 
-        with replayed(options):
-            code = command(options)
-    sys.stdout.flush()
-    return code
+    with replayed(options):
+        return command(options)
 
 
 def _asking() -> Commands:
@@ -127,11 +151,11 @@ def _parser() -> argparse.ArgumentParser:
     _add_check_options(add("check", "will EFI survive a kexec here, and if not, why not?"))
     drawn = add("map", "the runtime map beside the memory map (root)")
     drawn.add_argument(
-        "--svg", metavar="FILE", help="write a picture of them; - for standard output"
+        "--svg", type=_name, metavar="FILE", help="write a picture of them; - for standard output"
     )
     add("findings", "what validation noticed, and what to do (root)")
     dump = add("dump", "write the image to a file (root)")
-    dump.add_argument("file", metavar="FILE", help="where to; - for standard output")
+    dump.add_argument("file", type=_name, metavar="FILE", help="where to; - for standard output")
     dump.add_argument(
         "--force",
         action="store_true",
@@ -139,17 +163,19 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("watch", "print changes as they come")
     record = add("record", "save all that an answer depends on to a file, for --root (root)")
-    record.add_argument("file", metavar="FILE", help="where to; - for standard output")
+    record.add_argument("file", type=_name, metavar="FILE", help="where to; - for standard output")
     record.add_argument(
         "--redact",
         action="store_true",
         help="leave out the command line, the boot id, and what else tells this machine",
     )
     decode = add("decode", "explain an image, boot_params, a setup_data node, and the like")
-    decode.add_argument("file", metavar="FILE", help="what to explain, field by field")
+    decode.add_argument("file", type=_name, metavar="FILE", help="what to explain, field by field")
     diff = add("diff", "what differs between two recordings, images, trees, or the daemon")
-    diff.add_argument("before", metavar="A", help="a recording, an image, a folder, or: daemon")
-    diff.add_argument("after", metavar="B", help="the other one")
+    diff.add_argument(
+        "before", type=_name, metavar="A", help="a recording, an image, a folder, or: daemon"
+    )
+    diff.add_argument("after", type=_name, metavar="B", help="the other one")
     add("metrics", "print it all for Prometheus")
     add("entries", "what would boot here, and which by default (root)")
     _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
@@ -168,10 +194,21 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _name(text: str) -> str:
+    """A file's name; an empty one would be the present directory's."""
+    if not text:
+        raise argparse.ArgumentTypeError("the name is empty")
+    return text
+
+
+def _path(text: str) -> Path:
+    return Path(_name(text))
+
+
 def _add_check_options(check: argparse.ArgumentParser) -> None:
     check.add_argument(
         "--kernel",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="also say whether this bzImage or unified kernel image would take EFI over",
     )
@@ -201,7 +238,7 @@ def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
 def _add_load_options(load: argparse.ArgumentParser) -> None:
     load.add_argument(
         "kernel",
-        type=Path,
+        type=_path,
         metavar="KERNEL",
         nargs="?",
         help="a bzImage, or a unified kernel image; without one, what would boot by default",
@@ -232,7 +269,7 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     )
     load.add_argument(
         "--initrd",
-        type=Path,
+        type=_path,
         metavar="FILE",
         action="append",
         default=[],
@@ -264,11 +301,11 @@ def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) ->
     )
     parser.add_argument(
         "--root",
-        type=Path,
+        type=_path,
         metavar="DIR",
         default=root,
         help="read the tree below DIR, or a file of `record`, instead of asking the daemon "
-        "(check, map, findings, dump, record, entries, and load's dry run)",
+        "(status, check, map, findings, dump, record, entries, and load's dry run)",
     )
 
 

@@ -4,10 +4,11 @@
 import sys
 from argparse import Namespace
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.facilities import Firmware
-from ..core.finding import Finding, State
+from ..core.finding import Finding, State, kinds
 from ..core.origin import Origin
 from ..core.surroundings import Surroundings, cautions
 from ..reading.clock import now
@@ -24,8 +25,8 @@ from ..reading.kernel import (
 from ..reading.surroundings import read_surroundings
 from . import loaded, origin_view
 from .client import Client
-from .commands import source_of
 from .exits import CtlError, Exit
+from .here import HERE
 from .loaded import Standing
 from .offline import Offline
 from .output import coloured, plural, print_findings, print_json, printable
@@ -55,15 +56,22 @@ _SIGNED = (
     "The kernel is locked down: only one that is signed can be started, by kexec_file_load(2)."
 )
 
+_OFFLINE = (
+    "The answer is read from sysfs, here and now; `kexecprepctl load` takes the daemon to hand EFI "
+    "over."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All that the answer is made of; `properties` are the daemon's, by their names.
+    """All that the answer is made of; `properties` are the daemon's, by their names, or what
+    follows of them from sysfs: by `source`, daemon or sysfs.
 
     `found` is None where the findings are not for this user, `prospect` where no kernel is named,
     `standing` where none is loaded. `origin` is how this kernel was started.
     """
 
+    source: str
     properties: dict[str, Any]
     found: list[Finding] | None
     system: System
@@ -104,9 +112,10 @@ def check(options: Namespace) -> Exit:
     system = system_of(options.root)
     prospect = _prospect(options, system)
     around = read_surroundings(options.root, system)
-    source = source_of(options)
+    source = _source(options.root)
     standing = loaded.look(options.root, system)
     answer = Answer(
+        source="daemon" if isinstance(source, Client) else "sysfs",
         properties=source.properties(),
         found=_findings(source),
         system=system,
@@ -132,6 +141,23 @@ def _prospect(options: Namespace, system: System) -> "Prospect | None":
     return prospect(options, system)
 
 
+def _source(root: Path) -> Client | Offline:
+    """The daemon, or a tree; without a bus, as in an initrd or a rescue system, sysfs itself."""
+    if root != HERE:
+        return Offline(root)
+    try:
+        return Client()
+    except CtlError as error:
+        no_bus = error
+    try:
+        offline = Offline(root)
+    except CtlError as error:
+        code = no_bus.code if error.denied else error.code
+        raise CtlError(code, f"{no_bus.sentence} {error.sentence}", error.hint) from error
+    print(f"note: {no_bus.sentence} {_OFFLINE}", file=sys.stderr)
+    return offline
+
+
 def _findings(source: Client | Offline) -> list[Finding] | None:
     """The findings; None where they are not for this user."""
     try:
@@ -146,6 +172,7 @@ def _as_json(answer: Answer) -> dict[str, Any]:
     properties, found, system = answer.properties, answer.found, answer.system
     unknown, may_refuse = system.has_kexec is None, answer.surroundings.ima_may_refuse
     return {
+        "source": answer.source,
         "state": properties["State"],
         "reason": properties["Reason"],
         "sha256": properties["Sha256"],
@@ -186,7 +213,7 @@ def _print(answer: Answer) -> None:
     elif state is State.UNSUPPORTED:
         print(" ".join(finding.hint for finding in found))
     elif found:
-        print(f"\n{plural(len(found), 'finding')}:")
+        print(f"\n{_counted(found)}:")
         print_findings(found)
     if answer.prospect is not None:
         print()
@@ -201,6 +228,12 @@ def _print(answer: Answer) -> None:
         print("\nBeside the map:")
         print_findings(around)
     _print_fates(answer)
+
+
+def _counted(found: list[Finding]) -> str:
+    """How many there are, and of how many kinds: each kind is told once."""
+    count, different = plural(len(found), "finding"), len(kinds(found))
+    return count if different == len(found) else f"{count} of {plural(different, 'kind')}"
 
 
 def _print_fates(answer: Answer) -> None:
@@ -245,7 +278,7 @@ def _boot_lines(system: System, around: Surroundings) -> dict[str, str]:
 
 def _kernel(system: System, standing: Standing | None) -> str:
     if standing is None:
-        return _yes(system.kernel_loaded)
+        return _yes(None if system.is_empty is None else not system.is_empty)
     return printable(loaded.as_text(standing))
 
 
@@ -266,7 +299,7 @@ def _limits(system: System) -> str:
 
 
 def _secure_boot(system: System, around: Surroundings) -> str:
-    if not around.secure_boot_lost:
+    if system.secure_boot != "unset":
         return system.secure_boot or "unknown"
     words = "not told by what started this kernel"
     if around.secure_boot is None:

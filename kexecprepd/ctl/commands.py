@@ -8,29 +8,45 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..core.finding import Severity, State
+from ..core.finding import Severity, State, kinds
 from ..core.image import sha256
 from ..reading.clock import now
 from ..reading.firmware import read_firmware
-from ..reading.kernel import read_system
+from ..reading.kernel import System, read_origin, system_of
 from . import loaded, origin_view
 from .client import Client
 from .destination import Destination
 from .exits import CtlError, Exit
+from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable
+from .output import coloured, plural, print_findings, print_json, printable, unicode_wanted
 
 _HERE = Path("/")
 
 
 def status(options: Namespace) -> Exit:
-    """The daemon's properties, in words."""
-    properties = Client().properties()
-    standing = loaded.look(_HERE, read_system(_HERE))
+    """The daemon's properties, or those that follow from a tree, in words."""
+    root, properties = options.root, source_of(options).properties()
+    system = system_of(root)
+    standing = loaded.look(root, system)
     if options.json != "off":
         print_json({**properties, "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
-    since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
+    origin = origin_view.origin_of(properties) if root == _HERE else read_origin(root)
+    lines = {
+        **_of_map(properties),
+        "Started by": origin_view.as_text(origin, properties, read_firmware(root), now().realtime),
+        "Loaded": _kernel(system, standing),
+        **_of_daemon(properties),
+    }
+    for name, value in lines.items():
+        print(f"{name:>10}: {value}")
+    if standing and standing.stale:
+        print(f"\n{coloured('warning')}: {loaded.STALE}\n    {loaded.AGAIN}")
+    return Exit.OK
+
+
+def _of_map(properties: dict[str, Any]) -> dict[str, str]:
     digest = properties["Sha256"]
     regions = plural(properties["RegionCount"], "region")
     counts = (
@@ -39,22 +55,28 @@ def status(options: Namespace) -> Exit:
     )
     lines = {
         "State": coloured(properties["State"]),
-        "Reason": properties["Reason"],
+        "Reason": printable(properties["Reason"], unicode_wanted()),
         "Image": f"{regions}, sha256 {digest}" if digest else "none",
         "Findings": ", ".join(counts),
-        "Generation": f"{properties['Generation']}, since {since:%a %Y-%m-%d %H:%M:%S %Z}",
-        "Started by": origin_view.as_text(
-            origin_view.origin_of(properties), properties, read_firmware(_HERE), now().realtime
-        ),
-        "Loaded": printable(loaded.as_text(standing)) if standing else "no",
-        "Boot ID": properties["BootID"],
-        "Daemon": f"kexecprepd {properties['Version']}",
     }
-    for name, value in lines.items():
-        print(f"{name:>10}: {value}")
-    if standing and standing.stale:
-        print(f"\n{coloured('warning')}: {loaded.STALE}\n    {loaded.AGAIN}")
-    return Exit.OK
+    if "Generation" in properties:
+        since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
+        when = f"{since:%a %Y-%m-%d %H:%M:%S %Z}"
+        lines["Generation"] = f"{properties['Generation']}, since {when}"
+    return lines
+
+
+def _of_daemon(properties: dict[str, Any]) -> dict[str, str]:
+    if "Version" not in properties:
+        return {}
+    version = f"kexecprepd {properties['Version']}"
+    return {"Boot ID": properties["BootID"], "Daemon": version}
+
+
+def _kernel(system: System, standing: Standing | None) -> str:
+    if standing is not None:
+        return printable(loaded.as_text(standing))
+    return "unknown" if system.is_empty is None else "no"
 
 
 def findings(options: Namespace) -> Exit:
@@ -108,9 +130,9 @@ def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
         raise CtlError(code, assessment.reason, "Use --force to pack it all the same.")
     if not assessment.state.has_image:
         _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}")
-    for finding in assessment.findings:
-        if finding.severity is not Severity.INFO:
-            _note(f"{finding.severity}: {finding.message} [{finding.code}]")
+    for kind in kinds(assessment.findings):
+        if kind.first.severity is not Severity.INFO:
+            _note(f"{kind.first.severity}: {kind.message} [{kind.first.code}]")
     regions = len(offline.snapshot.runtime_regions)
     return data, {"sha256": sha256(data), "state": assessment.state, "region-count": regions}
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that loads a kernel for kexec, or the same one again: load."""
 
-import signal
 import time
 from argparse import Namespace
 from collections.abc import Iterator, Sequence
@@ -25,6 +24,7 @@ from .exits import CtlError, Exit, failed
 from .load_view import Report, print_report
 from .loaded import STALE, is_stale, remembered
 from .output import print_json, printable
+from .uninterrupted import uninterrupted
 from .wanted import Wanted, read_wanted, request_of
 from .ways import Way, prepare, requests_of_firmware, this_boot
 
@@ -45,27 +45,6 @@ def in_words() -> Iterator[None]:
         yield
     except (LoadError, ReadError, IomemError) as error:
         raise failed(error) from error
-
-
-@contextmanager
-def uninterrupted() -> Iterator[None]:
-    """Have no signal come between what is loaded and what is remembered of it.
-
-    What comes meanwhile comes afterwards. A mask would not do: the kernel gives a signal to any
-    thread that takes it, and GDBus' own does.
-    """
-    came: list[int] = []
-    before = {
-        number: signal.signal(number, lambda number, _frame: came.append(number))
-        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
-    }
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-        for each in dict.fromkeys(came):
-            signal.raise_signal(each)
 
 
 @in_words()
@@ -154,16 +133,19 @@ def _load_again(options: Namespace) -> Exit:
                     _tell_journal(before)
                 wanted = stack.enter_context(read_wanted(again))
                 asked = request_of(wanted, again)
-                if asked == before.request and true:
-                    _say(options, _STILL_TRUE)
-                    return Exit.OK
+                still_true = true and asked == before.request
                 calls, obstacle = _calls(again)
-                if obstacle is not None:
+                if obstacle is not None and not still_true:
                     raise obstacle
             except KexecprepdError as error:
                 raise _given_up(error) from error
-            report = _load(wanted, asked, calls, again, replaces_stale=True)
-    print_report(report, options.json)
+            if not still_true:
+                report = _load(wanted, asked, calls, again, replaces_stale=True)
+    # Out of there: where this cannot be written, nothing is wrong with what is loaded.
+    if still_true:
+        _say(options, _STILL_TRUE)
+    else:
+        print_report(report, options.json)
     return Exit.OK
 
 

@@ -16,6 +16,7 @@ from ..reading.kernel import System, read_system
 from . import loaded, origin_view
 from .client import Client
 from .exits import CtlError, Exit
+from .here import require_here
 from .loaded import Standing
 
 _HERE = Path("/")
@@ -44,6 +45,7 @@ def metrics(options: Namespace) -> Exit:
     if options.json != "off":
         sentence = "metrics has a format of its own, and cannot be JSON."
         raise CtlError(Exit.USAGE, sentence, "`kexecprepctl status --json=short` has the same.")
+    require_here(options)
     client = Client()
     properties = client.properties()
     system = read_system(_HERE)

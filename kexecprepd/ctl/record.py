@@ -16,7 +16,7 @@ from ..reading.gather import gather
 from ..reading.tree import ReadError
 from .destination import Destination
 from .exits import CtlError, Exit, failed
-from .output import plural, print_json, size, table
+from .output import plural, print_json, printable, size, table
 
 _TELLING = (
     "It tells physical addresses, and this machine from others: look at it before you give it "
@@ -41,7 +41,7 @@ def record(options: Namespace) -> Exit:
     data = pack(members)
     told = shares(members)
     if options.json == "off":
-        _say(options, told, data)
+        _say(options, told, data, aside=destination.is_stdout)
     destination.write(data)
     if options.json != "off" and not destination.is_stdout:
         print_json(_as_json(options, told, data), options.json)
@@ -74,13 +74,12 @@ def _about(*, redact: bool) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
-def _say(options: Namespace, told: tuple[Share, ...], data: bytes) -> None:
-    # Not where the archive goes.
-    where = sys.stderr if options.file == "-" else sys.stdout
+def _say(options: Namespace, told: tuple[Share, ...], data: bytes, *, aside: bool) -> None:
+    where = sys.stderr if aside else sys.stdout  # not where the archive goes
     rows = [(str(each.what), str(each.files), size(each.size)) for each in told]
     print(table(("WHAT", "FILES", "SIZE"), rows, right=frozenset({1, 2})), file=where)
     files = plural(sum(each.files for each in told), "file")
-    name = "Standard output" if options.file == "-" else options.file
+    name = "Standard output" if options.file == "-" else printable(options.file)
     print(f"\n{name}: {files}, {size(len(data))} when compressed.", file=where)
     print(_REDACTED if options.redact else _TELLING, file=where, flush=True)
 

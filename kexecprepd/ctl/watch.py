@@ -10,11 +10,13 @@ from gi.repository import GLib
 
 from .client import Change, Client
 from .exits import CtlError, Exit
+from .here import require_here
 from .output import coloured, print_json
 
 
 def watch(options: Namespace) -> Exit:
     """Print a line, or a JSON object, for each MapChanged."""
+    require_here(options)
     return _Watch(options.json).run()
 
 
@@ -67,6 +69,8 @@ class _Watch:
                 )
         except BrokenPipeError:
             self._loop.quit()
+        except CtlError as error:  # GLib would print it, and go on
+            self._fail(error)
 
     def _owner(self, there: bool) -> None:
         if there:
@@ -75,7 +79,10 @@ class _Watch:
             self._note("The daemon has stopped; waiting for it.")
 
     def _lost(self, reason: str) -> None:
-        self._failure = CtlError(Exit.UNREACHABLE, f"The connection to the bus is lost ({reason}).")
+        self._fail(CtlError(Exit.UNREACHABLE, f"The connection to the bus is lost ({reason})."))
+
+    def _fail(self, error: CtlError) -> None:
+        self._failure = error
         self._loop.quit()
 
     def _note(self, sentence: str) -> None:

@@ -147,7 +147,7 @@ def test_the_code_compiles(unpacked: Path) -> None:
 @pytest.mark.parametrize("program", ["usr/bin/kexecprepctl", "usr/libexec/kexecprepd"])
 def test_the_programs_run_from_the_package(unpacked: Path, program: str) -> None:
     path = unpacked / program
-    assert path.read_text().startswith("#!/usr/bin/python3 -I\n")
+    assert path.read_text().startswith("#!/usr/bin/python3 -IS\n")
     # -I keeps out what PYTHONPATH names, so the module's place is given in another way.
     start = f"import sys, runpy; sys.path.insert(0, {str(unpacked / MODULES[1:])!r}); "
     start += f"sys.argv = ['{path.name}', '--version']; runpy.run_path({str(path)!r})"

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.ctl.load import uninterrupted
+from kexecprepd.ctl.uninterrupted import uninterrupted
 from kexecprepd.ctl.wanted import Wanted, read_wanted, request_of
 from kexecprepd.loader.cmdline import without_boot_loaders
 from kexecprepd.loader.errors import LoadError

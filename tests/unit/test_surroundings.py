@@ -201,6 +201,14 @@ def test_secure_boot_that_was_lost_on_the_way_is_told(
     assert "Secure Boot            not told by what started this kernel" in capsys.readouterr().out
 
 
+def test_a_boot_loader_that_says_nothing_of_secure_boot_is_told_in_words(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch(tree, BOOT_PARAMS, 0x1EC, b"\0")
+    main(["check", "--root", str(tree)])
+    assert "Secure Boot            not told by what started this kernel" in capsys.readouterr().out
+
+
 def test_a_boot_loader_that_says_nothing_of_secure_boot_loses_nothing(tree: Path) -> None:
     patch(tree, BOOT_PARAMS, 0x1EC, b"\0")
 
