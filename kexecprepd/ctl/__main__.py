@@ -5,17 +5,26 @@ import argparse
 import os
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 
 from .. import __version__
 from . import habits
 from .exits import CtlError, Exit, prefix_of_errors
+from .terminal import fitted, is_terminal, width
+from .usage import Parser
 
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
 
 Commands = dict[str, Callable[[argparse.Namespace], int]]
 """Each returns an `Exit`, but for run: that ends as what it has run."""
+
+_PAGED = ("status", "check", "map", "findings", "entries")
+"""What answers at length; and load's dry run."""
+
+_BRIEF = ("load", "unload", "adopt")
+"""What prints some words at its end. The others print as they go, or what is not for a screen."""
 
 _CODES = """exit codes:
   0  all is well              4  the map is invalid
@@ -29,14 +38,23 @@ _CODES = """exit codes:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is one of `Exit`."""
-    options = _parser().parse_args(arguments)
+    parser, of_commands = _parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser.require_known(arguments)
+    options, unknown = parser.parse_known_args(arguments)
+    if unknown:
+        parser.refuse(unknown, of_commands.get(options.command))
     try:
+        if options.command == "help":
+            with _screen(options, page=True, fit=False):
+                of_commands.get(options.topic, parser).print_help()
+            return Exit.OK
         return _run(options)
     except CtlError as error:
-        prefix = prefix_of_errors()
-        print(f"{prefix}kexecprepctl: {error.sentence}", file=sys.stderr)
+        prefix, columns = prefix_of_errors(), width(sys.stderr)
+        print(fitted(f"{prefix}kexecprepctl: {error.sentence}", columns), file=sys.stderr)
         if error.hint:
-            print(f"{prefix}  {error.hint}", file=sys.stderr)
+            print(fitted(f"{prefix}  {error.hint}", columns), file=sys.stderr)
         return error.code
     except BrokenPipeError:
         # Whoever read our output has gone; keep Python from complaining about it at exit.
@@ -48,9 +66,23 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     loads = options.command in ("entries", "load", "unload", "exec", "run")
-    code = (_loading() if loads else _asking())[options.command or "status"](options)
+    name = options.command or "status"
+    command = (_loading() if loads else _asking())[name]
+    page = name in _PAGED or (name == "load" and options.dry_run)
+    whole = page or name in _BRIEF
+    fit = options.json == "off" and not options.full
+    with _screen(options, page=page, fit=fit) if whole else nullcontext():
+        code = command(options)
     sys.stdout.flush()
     return code
+
+
+def _screen(options: argparse.Namespace, *, page: bool, fit: bool) -> AbstractContextManager[None]:
+    if not is_terminal(sys.stdout):
+        return nullcontext()
+    from .pager import shown
+
+    return shown(page=page and not options.no_pager, fit=fit)
 
 
 def _asking() -> Commands:
@@ -89,23 +121,27 @@ def _loading() -> Commands:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of everything, and those of the commands by their names."""
+    parser = Parser(
         prog="kexecprepctl",
         description="Says whether EFI will survive a kexec here, shows what would be "
         "handed over,\nand loads the next kernel with it.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(parser, json="off", root=Path("/"))
+    _add_common(parser, json="off", root=Path("/"), flag=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     habits.answer(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    def add(name: str, summary: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=summary)
+    of_commands: dict[str, Parser] = {}
+
+    def add(name: str, summary: str) -> Parser:
+        of_commands[name] = command = commands.add_parser(name, help=summary)
         # Without defaults of its own, or they would undo what stands before the command.
-        _add_common(command, json=argparse.SUPPRESS, root=argparse.SUPPRESS)
+        missing = argparse.SUPPRESS
+        _add_common(command, json=missing, root=missing, flag=missing)
         return command
 
     add("status", "the state in words (this is the default)")
@@ -135,10 +171,12 @@ def _parser() -> argparse.ArgumentParser:
     adopt = add("adopt", "have a unit's loader do so; without a unit list them (root)")
     adopt.add_argument("units", metavar="UNIT", nargs="*", help="a service that loads a kernel")
     adopt.add_argument("--undo", action="store_true", help="leave the units to themselves again")
-    return parser
+    topic = add("help", "print this, or a command's own help")
+    topic.add_argument("topic", metavar="COMMAND", nargs="?", choices=[*of_commands])
+    return parser, of_commands
 
 
-def _add_check_options(check: argparse.ArgumentParser) -> None:
+def _add_check_options(check: Parser) -> None:
     check.add_argument(
         "--kernel",
         type=Path,
@@ -157,7 +195,7 @@ def _add_check_options(check: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
+def _add_cmdline_options(command: Parser) -> None:
     command.add_argument(
         "--append",
         metavar="STRING",
@@ -168,7 +206,7 @@ def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_load_options(load: argparse.ArgumentParser) -> None:
+def _add_load_options(load: Parser) -> None:
     load.add_argument(
         "kernel",
         type=Path,
@@ -225,13 +263,28 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     habits.answer(load)
 
 
-def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) -> None:
+def _add_common(parser: Parser, json: str, root: Path | str, flag: bool | str) -> None:
     parser.add_argument(
         "--json",
         choices=JSON_MODES,
         default=json,
         help="print JSON: on one line, over many, or not at all (the default)",
     )
+    parser.add_argument(
+        "-j",
+        dest="json",
+        action="store_const",
+        const="pretty" if is_terminal(sys.stdout) else "short",
+        default=json,
+        help="--json=pretty on a terminal, and else --json=short",
+    )
+    for names, meaning in (
+        (("--full",), "cut no table to the width of the terminal, and break no lines"),
+        (("--no-pager",), "start no pager"),
+        (("--no-legend",), "leave the headings of tables out"),
+        (("-q", "--quiet"), "print no notes, nor what was done; with check no answer either"),
+    ):
+        parser.add_argument(*names, action="store_true", default=flag, help=meaning)
     parser.add_argument(
         "--root",
         type=Path,

@@ -28,7 +28,15 @@ from .commands import source_of
 from .exits import CtlError, Exit
 from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable
+from .output import (
+    coloured,
+    finding_as_json,
+    plural,
+    print_findings,
+    print_json,
+    printable,
+    wide,
+)
 
 if TYPE_CHECKING:
     from .prospect import Prospect
@@ -118,7 +126,7 @@ def check(options: Namespace) -> Exit:
     )
     if options.json != "off":
         print_json(_as_json(answer), options.json)
-    else:
+    elif not options.quiet:
         _print(answer)
     return answer.exit
 
@@ -152,16 +160,16 @@ def _as_json(answer: Answer) -> dict[str, Any]:
         "region-count": properties["RegionCount"],
         "warning-count": properties["WarningCount"],
         "error-count": properties["ErrorCount"],
-        "generation": properties.get("Generation"),
+        **wide("generation", properties.get("Generation")),
         "boot-id": properties.get("BootID"),
-        "findings": None if found is None else [asdict(finding) for finding in found],
+        "findings": None if found is None else [finding_as_json(each) for each in found],
         "system": {
             **_verdict("kexec-load", load_obstacle(system), uncertain=unknown or may_refuse),
             **_verdict("kexec-file-load", file_load_obstacle(system), uncertain=unknown),
             "signed-only": signed_only(system),
             **{name.replace("_", "-"): value for name, value in asdict(system).items()},
         },
-        "cautions": [asdict(caution) for caution in cautions(answer.surroundings)],
+        "cautions": [finding_as_json(each) for each in cautions(answer.surroundings)],
         "kernel": None if answer.prospect is None else answer.prospect.as_json(),
         "loaded": loaded.as_json(answer.standing),
         "origin": origin_view.as_json(answer.origin, properties, answer.firmware),

@@ -2,10 +2,10 @@
 """The commands that ask once and print: status, map, findings, dump."""
 
 import os
+import re
 import sys
 import tempfile
 from argparse import Namespace
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,17 @@ from . import loaded, map_view, origin_view
 from .client import Client
 from .exits import CtlError, Exit
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable
+from .output import (
+    coloured,
+    finding_as_json,
+    layout,
+    plural,
+    print_findings,
+    print_json,
+    printable,
+    wide,
+)
+from .terminal import fitted, width
 
 _HERE = Path("/")
 
@@ -30,7 +40,7 @@ def status(options: Namespace) -> Exit:
     properties = Client().properties()
     standing = loaded.look(_HERE, read_system(_HERE))
     if options.json != "off":
-        print_json({**properties, "loaded": loaded.as_json(standing)}, options.json)
+        print_json({**_in_json(properties), "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
     since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
     digest = properties["Sha256"]
@@ -66,11 +76,11 @@ def show_map(options: Namespace) -> Exit:
     if options.json != "off":
         print_json(map_view.as_json(regions, ranges), options.json)
     elif regions or ranges:
-        print(map_view.as_table(regions, ranges))
+        print(map_view.as_table(regions, ranges, layout(options)))
         if not regions:
-            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
+            _note("The kernel has no runtime map; `kexecprepctl status` says why.", options)
     else:
-        _note("The kernel shows neither a runtime map nor a memory map.")
+        _note("The kernel shows neither a runtime map nor a memory map.", options)
     return Exit.OK
 
 
@@ -78,10 +88,10 @@ def findings(options: Namespace) -> Exit:
     """What validation noticed, with what to do and the numbers."""
     found = source_of(options).findings()
     if options.json != "off":
-        print_json([asdict(finding) for finding in found], options.json)
+        print_json({"findings": [finding_as_json(finding) for finding in found]}, options.json)
         return Exit.OK
     if not found:
-        _note("Nothing was found.")
+        _note("Nothing was found.", options)
     print_findings(found)
     return Exit.OK
 
@@ -95,7 +105,7 @@ def dump(options: Namespace) -> Exit:
         sentence = "The image is binary, and will not be written to a terminal."
         raise CtlError(Exit.USAGE, sentence, "Redirect standard output, or name a file.")
     here = options.force or options.root != _HERE
-    data, about = _packed_here(options.root, options.force) if here else _served()
+    data, about = _packed_here(options) if here else _served()
     if options.file == "-":
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()
@@ -104,7 +114,7 @@ def dump(options: Namespace) -> Exit:
     about = {"file": options.file, "size": len(data), **about}
     if options.json != "off":
         print_json(about, options.json)
-    else:
+    elif not options.quiet:
         print(f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}")
     return Exit.OK
 
@@ -114,24 +124,38 @@ def source_of(options: Namespace) -> Client | Offline:
     return Client() if options.root == _HERE else Offline(options.root)
 
 
+_WIDE = ("generation", "snapshot-timestamp", "snapshot-timestamp-monotonic")
+"""Properties of type t."""
+
+
+def _in_json(properties: dict[str, Any]) -> dict[str, Any]:
+    """The properties as members: BootID is `boot-id`."""
+    members: dict[str, Any] = {}
+    for name, value in properties.items():
+        member = re.sub("(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+        members |= wide(member, value) if member in _WIDE else {member: value}
+    return {**members, "receipt": origin_view.receipt_as_json(properties.get("Receipt", {}))}
+
+
 def _served() -> tuple[bytes, dict[str, Any]]:
     data, info = Client().image()
-    names = ("sha256", "generation", "state", "region-count")
-    return data, {name: info.to_json()[name] for name in names}
+    told = info.to_json()
+    about = {name: told[name] for name in ("sha256", "state", "region-count")}
+    return data, {**about, **wide("generation", info.generation)}
 
 
-def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
-    offline = Offline(root)
+def _packed_here(options: Namespace) -> tuple[bytes, dict[str, Any]]:
+    offline = Offline(options.root)
     data, assessment = offline.packed(), offline.assessment
-    if not assessment.state.has_image and not force:
+    if not assessment.state.has_image and not options.force:
         unsupported = assessment.state is State.UNSUPPORTED
         code = Exit.UNSUPPORTED if unsupported else Exit.INVALID
         raise CtlError(code, assessment.reason, "Use --force to pack it all the same.")
     if not assessment.state.has_image:
-        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}")
+        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}", options)
     for finding in assessment.findings:
         if finding.severity is not Severity.INFO:
-            _note(f"{finding.severity}: {finding.message} [{finding.code}]")
+            _note(f"{finding.severity}: {finding.message} [{finding.code}]", options)
     regions = len(offline.snapshot.runtime_regions)
     return data, {"sha256": sha256(data), "state": assessment.state, "region-count": regions}
 
@@ -155,5 +179,6 @@ def _write(path: Path, data: bytes) -> None:
         raise CtlError(Exit.FAILED, sentence) from error
 
 
-def _note(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+def _note(sentence: str, options: Namespace) -> None:
+    if not options.quiet:
+        print(fitted(sentence, width(sys.stderr)), file=sys.stderr)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Draws physical memory from 0 upwards: what is placed where, what is free, what is avoided."""
 
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -12,6 +13,7 @@ from ..core.snapshot import MemoryRange
 from ..loader.memory import LOW_MEMORY, Usable
 from ..loader.plan import Segment
 from .output import size
+from .terminal import styled
 
 WIDTH = 80
 """Columns."""
@@ -38,6 +40,7 @@ class Kind(Enum):
 
 _UNICODE = {Kind.PLACED: "█", Kind.AVOIDED: "▒", Kind.MIXED: "░", Kind.NO_RAM: "·", Kind.FREE: " "}
 _ASCII = {Kind.PLACED: "#", Kind.AVOIDED: "x", Kind.MIXED: "~", Kind.NO_RAM: ".", Kind.FREE: " "}
+_STYLES = {Kind.PLACED: "green", Kind.AVOIDED: "yellow", Kind.MIXED: "yellow", Kind.NO_RAM: "grey"}
 _WORDS = {
     Kind.PLACED: "placed",
     Kind.FREE: "free",
@@ -122,8 +125,9 @@ def draw(shown: Iterable[Stretch], *, unicode: bool) -> str:
     lines = [f"{margin} {top[0]}{line}{top[1]}"]
     end = 0
     for each in shown:
-        bar = f"{side}{fills[each.kind] * _BAR}{side}"
-        room = WIDTH - len(margin) - len(bar) - 9  # for blanks and the size
+        fill = styled(fills[each.kind] * _BAR, _STYLES.get(each.kind, ""), sys.stdout)
+        bar = f"{side}{fill}{side}"
+        room = WIDTH - len(margin) - _BAR - 11  # for its sides, blanks and the size
         first, *more = textwrap.wrap(_label(each), room, break_on_hyphens=False)
         lines.append(f"{each.start:#012x} {bar} {size(each.size):>5}  {first}")
         lines += (f"{margin} {bar} {'':>5}  {text}" for text in more)

@@ -14,7 +14,7 @@ from .exits import CtlError, Exit
 from .here import HERE, require_here
 from .load import in_words, uninterrupted
 from .loaded import AGAIN, STALE, is_stale, remembered
-from .output import print_json
+from .output import note, print_json
 from .ways import requests_of_firmware
 
 
@@ -33,7 +33,7 @@ def unload(options: Namespace) -> Exit:
             request.forget(HERE)
     if options.json != "off":
         print_json({"unloaded": loaded}, options.json)
-    else:
+    elif not options.quiet:
         print("The kernel that was loaded is unloaded." if loaded else "No kernel was loaded.")
     return Exit.OK
 
@@ -47,7 +47,7 @@ def exec_loaded(options: Namespace) -> Exit:
         system = read_system(HERE)
         _require_true(system)
     for sentence in requests_of_firmware(HERE):
-        print(f"note: {sentence}", file=sys.stderr)
+        note(sentence, quiet=options.quiet)
     sys.stdout.flush()
     # Python ignores it, and what is run in its place would go on ignoring it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
