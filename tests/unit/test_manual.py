@@ -252,6 +252,8 @@ def test_every_member_of_the_json(verb: str) -> None:
     words = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", section("kexecprepctl.1", "JSON")))
     receipts = set(re.findall(r"[a-z0-9-]+", section("kexecprepd-loaders.7", "RECEIPT")))
     names = {name for name in members(schema(verb)) if not name.endswith("-hex")}
+    # It says that there is the same of both system calls.
+    names = {name.replace("kexec-file-load-", "kexec-load-") for name in names}
     assert sorted(names - words - receipts) == []
 
 
