@@ -4,17 +4,26 @@
 import argparse
 import sys
 from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from pathlib import Path
 
 from .. import __version__
 from . import habits, streams
 from .exits import CtlError, Exit, prefix_of_errors
+from .terminal import fitted, is_terminal, width
+from .usage import Parser
 
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
 
 Commands = dict[str, Callable[[argparse.Namespace], int]]
 """Each returns an `Exit`, but for run: that ends as what it has run."""
+
+_PAGED = ("status", "check", "map", "findings", "decode", "diff", "entries")
+"""What answers at length; and load's dry run."""
+
+_BRIEF = ("load", "unload", "adopt")
+"""What prints some words at its end. The others print as they go, or what is not for a screen."""
 
 _CODES = """exit codes:
   0  all is well              4  the map is invalid
@@ -35,7 +44,7 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments is None:
         streams.prepare()
     try:
-        code = _run(arguments)
+        code = _run(sys.argv[1:] if arguments is None else arguments)
         sys.stdout.flush()
         return code
     except CtlError as error:
@@ -61,28 +70,50 @@ def _unexpected(error: OSError) -> CtlError:
 
 
 def _tell(error: CtlError) -> Exit:
-    prefix = prefix_of_errors()
-    print(f"{prefix}kexecprepctl: {error.sentence}", file=sys.stderr)
+    prefix, columns = prefix_of_errors(), width(sys.stderr)
+    print(fitted(f"{prefix}kexecprepctl: {error.sentence}", columns), file=sys.stderr)
     if error.hint:
-        print(f"{prefix}  {error.hint}", file=sys.stderr)
+        print(fitted(f"{prefix}  {error.hint}", columns), file=sys.stderr)
     streams.finish()
     return error.code
 
 
-def _run(arguments: list[str] | None) -> int:
+def _run(arguments: list[str]) -> int:
+    parser, of_commands = _parser()
     try:
-        options = _parser().parse_args(arguments)
+        parser.require_known(arguments)
+        options, unknown = parser.parse_known_args(arguments)
+        if unknown:
+            parser.refuse(unknown, of_commands.get(options.command))
     except SystemExit:
         sys.stdout.flush()  # what --help has printed
         raise
     loads = options.command in ("entries", "load", "unload", "exec", "run")
-    command = (_loading() if loads else _asking())[options.command or "status"]
-    if options.root == Path("/"):
-        return command(options)
-    from .record import replayed
+    name = options.command or "status"
+    if name == "help":
+        with _screen(options, page=True, fit=False):
+            of_commands.get(options.topic, parser).print_help()
+        return Exit.OK
+    loads = name in ("entries", "load", "unload", "exec", "run")
+    command = (_loading() if loads else _asking())[name]
+    page = name in _PAGED or (name == "load" and options.dry_run)
+    fit = options.json == "off" and not options.full
+    with ExitStack() as stack:
+        if page or name in _BRIEF:
+            stack.enter_context(_screen(options, page=page, fit=fit))
+        if options.root != Path("/"):
+            from .record import replayed
 
-    with replayed(options):
+            stack.enter_context(replayed(options))
         return command(options)
+
+
+def _screen(options: argparse.Namespace, *, page: bool, fit: bool) -> AbstractContextManager[None]:
+    if not is_terminal(sys.stdout):
+        return nullcontext()
+    from .pager import shown
+
+    return shown(page=page and not options.no_pager, fit=fit)
 
 
 def _asking() -> Commands:
@@ -128,23 +159,27 @@ def _loading() -> Commands:
     }
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> tuple[Parser, dict[str, Parser]]:
+    """The parser of everything, and those of the commands by their names."""
+    parser = Parser(
         prog="kexecprepctl",
         description="Says whether EFI will survive a kexec here, shows what would be "
         "handed over,\nand loads the next kernel with it.",
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(parser, json="off", root=Path("/"))
+    _add_common(parser, json="off", root=Path("/"), flag=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     habits.answer(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
 
-    def add(name: str, summary: str) -> argparse.ArgumentParser:
-        command = commands.add_parser(name, help=summary)
+    of_commands: dict[str, Parser] = {}
+
+    def add(name: str, summary: str) -> Parser:
+        of_commands[name] = command = commands.add_parser(name, help=summary)
         # Without defaults of its own, or they would undo what stands before the command.
-        _add_common(command, json=argparse.SUPPRESS, root=argparse.SUPPRESS)
+        missing = argparse.SUPPRESS
+        _add_common(command, json=missing, root=missing, flag=missing)
         return command
 
     add("status", "the state in words (this is the default)")
@@ -191,7 +226,9 @@ def _parser() -> argparse.ArgumentParser:
     adopt = add("adopt", "have a unit's loader do so; without a unit list them (root)")
     adopt.add_argument("units", metavar="UNIT", nargs="*", help="a service that loads a kernel")
     adopt.add_argument("--undo", action="store_true", help="leave the units to themselves again")
-    return parser
+    topic = add("help", "print this, or a command's own help")
+    topic.add_argument("topic", metavar="COMMAND", nargs="?", choices=[*of_commands])
+    return parser, of_commands
 
 
 def _name(text: str) -> str:
@@ -205,7 +242,7 @@ def _path(text: str) -> Path:
     return Path(_name(text))
 
 
-def _add_check_options(check: argparse.ArgumentParser) -> None:
+def _add_check_options(check: Parser) -> None:
     check.add_argument(
         "--kernel",
         type=_path,
@@ -224,7 +261,7 @@ def _add_check_options(check: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
+def _add_cmdline_options(command: Parser) -> None:
     command.add_argument(
         "--append",
         metavar="STRING",
@@ -235,7 +272,7 @@ def _add_cmdline_options(command: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_load_options(load: argparse.ArgumentParser) -> None:
+def _add_load_options(load: Parser) -> None:
     load.add_argument(
         "kernel",
         type=_path,
@@ -292,13 +329,28 @@ def _add_load_options(load: argparse.ArgumentParser) -> None:
     habits.answer(load)
 
 
-def _add_common(parser: argparse.ArgumentParser, json: str, root: Path | str) -> None:
+def _add_common(parser: Parser, json: str, root: Path | str, flag: bool | str) -> None:
     parser.add_argument(
         "--json",
         choices=JSON_MODES,
         default=json,
         help="print JSON: on one line, over many, or not at all (the default)",
     )
+    parser.add_argument(
+        "-j",
+        dest="json",
+        action="store_const",
+        const="pretty" if is_terminal(sys.stdout) else "short",
+        default=json,
+        help="--json=pretty on a terminal, and else --json=short",
+    )
+    for names, meaning in (
+        (("--full",), "cut no table to the width of the terminal, and break no lines"),
+        (("--no-pager",), "start no pager"),
+        (("--no-legend",), "leave the headings of tables out"),
+        (("-q", "--quiet"), "print no notes, nor what was done; with check no answer either"),
+    ):
+        parser.add_argument(*names, action="store_true", default=flag, help=meaning)
     parser.add_argument(
         "--root",
         type=_path,

@@ -4,7 +4,6 @@
 import sys
 from argparse import Namespace
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..core.facilities import Firmware
@@ -29,7 +28,16 @@ from .exits import CtlError, Exit
 from .here import HERE
 from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable
+from .output import (
+    coloured,
+    finding_as_json,
+    note,
+    plural,
+    print_findings,
+    print_json,
+    printable,
+    wide,
+)
 
 if TYPE_CHECKING:
     from .prospect import Prospect
@@ -112,7 +120,7 @@ def check(options: Namespace) -> Exit:
     system = system_of(options.root)
     prospect = _prospect(options, system)
     around = read_surroundings(options.root, system)
-    source = _source(options.root)
+    source = _source(options)
     standing = loaded.look(options.root, system)
     answer = Answer(
         source="daemon" if isinstance(source, Client) else "sysfs",
@@ -127,7 +135,7 @@ def check(options: Namespace) -> Exit:
     )
     if options.json != "off":
         print_json(_as_json(answer), options.json)
-    else:
+    elif not options.quiet:
         _print(answer)
     return answer.exit
 
@@ -141,20 +149,20 @@ def _prospect(options: Namespace, system: System) -> "Prospect | None":
     return prospect(options, system)
 
 
-def _source(root: Path) -> Client | Offline:
+def _source(options: Namespace) -> Client | Offline:
     """The daemon, or a tree; without a bus, as in an initrd or a rescue system, sysfs itself."""
-    if root != HERE:
-        return Offline(root)
+    if options.root != HERE:
+        return Offline(options.root)
     try:
         return Client()
     except CtlError as error:
         no_bus = error
     try:
-        offline = Offline(root)
+        offline = Offline(HERE)
     except CtlError as error:
         code = no_bus.code if error.denied else error.code
         raise CtlError(code, f"{no_bus.sentence} {error.sentence}", error.hint) from error
-    print(f"note: {no_bus.sentence} {_OFFLINE}", file=sys.stderr)
+    note(f"{no_bus.sentence} {_OFFLINE}", quiet=options.quiet)
     return offline
 
 
@@ -179,16 +187,16 @@ def _as_json(answer: Answer) -> dict[str, Any]:
         "region-count": properties["RegionCount"],
         "warning-count": properties["WarningCount"],
         "error-count": properties["ErrorCount"],
-        "generation": properties.get("Generation"),
+        **wide("generation", properties.get("Generation")),
         "boot-id": properties.get("BootID"),
-        "findings": None if found is None else [asdict(finding) for finding in found],
+        "findings": None if found is None else [finding_as_json(each) for each in found],
         "system": {
             **_verdict("kexec-load", load_obstacle(system), uncertain=unknown or may_refuse),
             **_verdict("kexec-file-load", file_load_obstacle(system), uncertain=unknown),
             "signed-only": signed_only(system),
             **{name.replace("_", "-"): value for name, value in asdict(system).items()},
         },
-        "cautions": [asdict(caution) for caution in cautions(answer.surroundings)],
+        "cautions": [finding_as_json(each) for each in cautions(answer.surroundings)],
         "kernel": None if answer.prospect is None else answer.prospect.as_json(),
         "loaded": loaded.as_json(answer.standing),
         "origin": origin_view.as_json(answer.origin, properties, answer.firmware),

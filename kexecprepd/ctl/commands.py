@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The commands that ask once and print: status, findings, dump."""
 
+import re
 import sys
 from argparse import Namespace
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,17 @@ from .destination import Destination
 from .exits import CtlError, Exit
 from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable, unicode_wanted
+from .output import (
+    coloured,
+    finding_as_json,
+    plural,
+    print_findings,
+    print_json,
+    printable,
+    unicode_wanted,
+    wide,
+)
+from .terminal import fitted, width
 
 _HERE = Path("/")
 
@@ -30,7 +40,7 @@ def status(options: Namespace) -> Exit:
     system = system_of(root)
     standing = loaded.look(root, system)
     if options.json != "off":
-        print_json({**properties, "loaded": loaded.as_json(standing)}, options.json)
+        print_json({**_in_json(properties), "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
     origin = origin_view.origin_of(properties) if root == _HERE else read_origin(root)
     lines = {
@@ -83,10 +93,10 @@ def findings(options: Namespace) -> Exit:
     """What validation noticed, with what to do and the numbers."""
     found = source_of(options).findings()
     if options.json != "off":
-        print_json([asdict(finding) for finding in found], options.json)
+        print_json({"findings": [finding_as_json(finding) for finding in found]}, options.json)
         return Exit.OK
     if not found:
-        _note("Nothing was found.")
+        _note("Nothing was found.", options)
     print_findings(found)
     return Exit.OK
 
@@ -98,14 +108,14 @@ def dump(options: Namespace) -> Exit:
         sentence = "The image and JSON cannot both go to standard output."
         raise CtlError(Exit.USAGE, sentence, "Name a file, or leave --json out.")
     here = options.force or options.root != _HERE
-    data, about = _packed_here(options.root, options.force) if here else _served()
+    data, about = _packed_here(options) if here else _served()
     destination.write(data)
     if destination.is_stdout:
         return Exit.OK
     about = {"file": options.file, "size": len(data), **about}
     if options.json != "off":
         print_json(about, options.json)
-    else:
+    elif not options.quiet:
         print(f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}")
     return Exit.OK
 
@@ -115,27 +125,44 @@ def source_of(options: Namespace) -> Client | Offline:
     return Client() if options.root == _HERE else Offline(options.root)
 
 
+_WIDE = ("generation", "snapshot-timestamp", "snapshot-timestamp-monotonic")
+"""Properties of type t."""
+
+
+def _in_json(properties: dict[str, Any]) -> dict[str, Any]:
+    """The properties as members: BootID is `boot-id`."""
+    members: dict[str, Any] = {}
+    for name, value in properties.items():
+        member = re.sub("(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+        members |= wide(member, value) if member in _WIDE else {member: value}
+    if "Receipt" in properties:
+        members["receipt"] = origin_view.receipt_as_json(properties["Receipt"])
+    return members
+
+
 def _served() -> tuple[bytes, dict[str, Any]]:
     data, info = Client().image()
-    names = ("sha256", "generation", "state", "region-count")
-    return data, {name: info.to_json()[name] for name in names}
+    told = info.to_json()
+    about = {name: told[name] for name in ("sha256", "state", "region-count")}
+    return data, {**about, **wide("generation", info.generation)}
 
 
-def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
-    offline = Offline(root)
+def _packed_here(options: Namespace) -> tuple[bytes, dict[str, Any]]:
+    offline = Offline(options.root)
     data, assessment = offline.packed(), offline.assessment
-    if not assessment.state.has_image and not force:
+    if not assessment.state.has_image and not options.force:
         unsupported = assessment.state is State.UNSUPPORTED
         code = Exit.UNSUPPORTED if unsupported else Exit.INVALID
         raise CtlError(code, assessment.reason, "Use --force to pack it all the same.")
     if not assessment.state.has_image:
-        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}")
+        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}", options)
     for kind in kinds(assessment.findings):
         if kind.first.severity is not Severity.INFO:
-            _note(f"{kind.first.severity}: {kind.message} [{kind.first.code}]")
+            _note(f"{kind.first.severity}: {kind.message} [{kind.first.code}]", options)
     regions = len(offline.snapshot.runtime_regions)
     return data, {"sha256": sha256(data), "state": assessment.state, "region-count": regions}
 
 
-def _note(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+def _note(sentence: str, options: Namespace) -> None:
+    if not options.quiet:
+        print(fitted(sentence, width(sys.stderr)), file=sys.stderr)

@@ -11,7 +11,7 @@ from ..reading import small
 from ..reading.archive import MAGIC, RecordingError, load
 from ..reading.tree import ReadError, Tree, printable, words_of
 from .exits import CtlError, Exit, failed
-from .output import plural, print_json, table
+from .output import layout, plural, print_json, table
 from .output import printable as shown
 
 _HINT = (
@@ -43,7 +43,7 @@ def explain(options: Namespace) -> Exit:
         for i in decoded.items
     ]
     heading = ("OFFSET", "SIZE", "FIELD", "VALUE", "MEANING")
-    print(table(heading, rows, right=frozenset({0, 1})))
+    print(table(heading, rows, frozenset({0, 1}), layout(options), elastic=(2, 3, 4)))
     for note in decoded.notes:
         print(f"\nNote: {note}")
     return Exit.OK

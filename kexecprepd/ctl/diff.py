@@ -22,7 +22,7 @@ from ..reading.tree import words_of
 from .client import Client
 from .exits import CtlError, Exit, failed
 from .offline import Offline
-from .output import print_json, printable, table
+from .output import layout, print_json, printable, table
 
 DAEMON = "daemon"
 """What stands for the running daemon in place of a file."""
@@ -44,8 +44,9 @@ def diff(options: Namespace) -> Exit:
         value = {"same": not found, "compared": compared, "differences": rows}
         print_json(value, options.json)
     elif found:
-        print(table(("SUBJECT", "WHAT", "A", "B"), list(map(_row, found)), right=frozenset()))
-    else:
+        heading, lines = ("SUBJECT", "WHAT", "A", "B"), [_row(each) for each in found]
+        print(table(heading, lines, frozenset(), layout(options), elastic=(1, 2, 3)))
+    elif not options.quiet:
         print(f"The same: {', '.join(compared)}.")
     return Exit.DIFFERENT if found else Exit.OK
 

@@ -1,13 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that lists what would boot here: entries."""
 
-import sys
 from argparse import Namespace
 
 from ..loader.entries import as_json
 from .exits import Exit
 from .load import in_words
-from .output import print_json, printable, table, unicode_wanted
+from .output import layout, note, print_json, printable, table, unicode_wanted
 from .wanted import find_entries
 
 
@@ -16,7 +15,7 @@ def entries(options: Namespace) -> Exit:
     """List the boot entries, with the default one and the one that runs."""
     found = find_entries(options.root)
     if options.json != "off":
-        print_json(as_json(found), options.json)
+        print_json({"entries": as_json(found)}, options.json)
     elif found.entries:
         unicode = unicode_wanted()
         rows = [
@@ -35,9 +34,10 @@ def entries(options: Namespace) -> Exit:
             )
             for each in found.entries
         ]
-        print(table(("", "ID", "TITLE", "KERNEL"), rows, right=frozenset()))
+        heading = ("", "ID", "TITLE", "KERNEL")
+        print(table(heading, rows, frozenset(), layout(options), elastic=(1, 2, 3)))
     else:
         print("There is no boot entry, and no kernel in /boot.")
-    for note in found.notes:
-        print(f"note: {printable(note, unicode_wanted())}", file=sys.stderr)
+    for sentence in found.notes:
+        note(printable(sentence, unicode_wanted()), quiet=options.quiet)
     return Exit.OK

@@ -23,7 +23,7 @@ from .client import Client
 from .exits import CtlError, Exit, failed
 from .load_view import Report, print_report
 from .loaded import STALE, is_stale, remembered
-from .output import print_json, printable
+from .output import layout, print_json, printable
 from .uninterrupted import uninterrupted
 from .wanted import Wanted, read_wanted, request_of
 from .ways import Way, prepare, requests_of_firmware, this_boot
@@ -60,14 +60,15 @@ def load(options: Namespace) -> Exit:
         calls, obstacle = _calls(options)
         if options.dry_run:
             way = prepare(calls[0], wanted, options)
-            print_report(Report(wanted, way, obstacle, loaded=False), options.json)
+            report = Report(wanted, way, obstacle, loaded=False)
+            print_report(report, options.json, layout(options))
             return Exit.OK
         if obstacle is not None:
             raise obstacle
         with request.alone(_ROOT):
             asked = request_of(wanted, options)
             report = _load(wanted, asked, calls, options, replaces_stale=False)
-    print_report(report, options.json)
+    print_report(report, options.json, quiet=options.quiet)
     return Exit.OK
 
 
@@ -145,7 +146,7 @@ def _load_again(options: Namespace) -> Exit:
     if still_true:
         _say(options, _STILL_TRUE)
     else:
-        print_report(report, options.json)
+        print_report(report, options.json, quiet=options.quiet)
     return Exit.OK
 
 
@@ -181,7 +182,7 @@ def _as_options(asked: Request) -> dict[str, object]:
 def _say(options: Namespace, sentence: str) -> None:
     if options.json != "off":
         print_json({"loaded": False, "notes": [sentence]}, options.json)
-    else:
+    elif not options.quiet:
         print(printable(sentence))
 
 

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What `kexecprepctl load` shows: what was or would be loaded where, for people and as JSON."""
 
-import sys
 import textwrap
 from dataclasses import dataclass
 from typing import Any
@@ -10,7 +9,7 @@ from ..loader.errors import LoadError
 from ..loader.outlook import Loss, losses
 from ..loader.plan import Plan
 from .load_picture import stretches
-from .output import print_json, printable, size, table, unicode_wanted
+from .output import WHOLE, Layout, note, print_json, printable, size, table, unicode_wanted, wide
 from .picture import WIDTH, condensed, draw
 from .wanted import Wanted
 from .ways import Placed, Way
@@ -77,21 +76,25 @@ class Report:
         return self.way.plan if isinstance(self.way, Placed) else None
 
 
-def print_report(report: Report, json_mode: str) -> None:
-    """Print it: as JSON, at length where nothing was loaded, or else in two lines."""
+def print_report(
+    report: Report, json_mode: str, layout: Layout = WHOLE, *, quiet: bool = False
+) -> None:
+    """Print it: as JSON, at length where nothing was loaded, or else in two lines, unless that is
+    not wanted.
+    """
     if json_mode != "off":
         print_json(as_json(report), json_mode)
-    elif report.loaded:
+    elif report.loaded and not quiet:
         call = "kexec_file_load(2)" if report.plan is None else "kexec_load(2)"
         print(printable(f"Loaded {report.title}{report.which} by {call}; EFI is {report.efi}."))
         print("`systemctl kexec` starts it, and since systemd 257 `systemctl reboot` does so, too.")
-        for note in report.notes:
-            print(f"note: {note}", file=sys.stderr)
-    else:
-        print(as_text(report, unicode=unicode_wanted()))
+        for sentence in report.notes:
+            note(sentence)
+    elif not report.loaded:
+        print(as_text(report, layout, unicode=unicode_wanted()))
 
 
-def as_text(report: Report, *, unicode: bool) -> str:
+def as_text(report: Report, layout: Layout = WHOLE, *, unicode: bool) -> str:
     """The placement as a table, a picture of memory, and the notes."""
     line = printable(report.wanted.cmdline, unicode) or "(empty)"
     told = f"Command line: {line}\nEFI: {report.efi}"
@@ -102,7 +105,7 @@ def as_text(report: Report, *, unicode: bool) -> str:
         shown = condensed(stretches(machine.memory_map, machine.usable, plan.segments))
         parts = [
             f"{title} would be loaded like this:",
-            as_table(plan),
+            as_table(plan, layout),
             told,
             f"Memory, {size(ram)} of System RAM:",
             draw(shown, unicode=unicode),
@@ -111,16 +114,16 @@ def as_text(report: Report, *, unicode: bool) -> str:
         sentence = f"{title} would be loaded by kexec_file_load(2): the kernel places it by itself."
         parts = [sentence, told]
     if report.notes:
-        parts.append("\n".join(_wrapped(printable(note, unicode)) for note in report.notes))
+        parts.append("\n".join(_wrapped(printable(each, unicode)) for each in report.notes))
     parts.append("Nothing was loaded.")
     return "\n\n".join(parts)
 
 
-def _wrapped(note: str) -> str:
-    return textwrap.fill(note, WIDTH, initial_indent="Note: ", subsequent_indent=" " * 6)
+def _wrapped(sentence: str) -> str:
+    return textwrap.fill(sentence, WIDTH, initial_indent="Note: ", subsequent_indent=" " * 6)
 
 
-def as_table(plan: Plan) -> str:
+def as_table(plan: Plan, layout: Layout = WHOLE) -> str:
     """A line for each segment, by physical address: ends are inclusive, the rest is zeros."""
     rows = [
         (
@@ -132,11 +135,11 @@ def as_table(plan: Plan) -> str:
         )
         for segment in plan.segments
     ]
-    return table(_HEADING, rows, right=frozenset({3, 4}))
+    return table(_HEADING, rows, frozenset({3, 4}), layout)
 
 
 def as_json(report: Report) -> dict[str, Any]:
-    """Everything, with numbers as numbers; ends are inclusive."""
+    """Everything; ends are inclusive."""
     wanted, way, plan = report.wanted, report.way, report.plan
     image = way.source.image if isinstance(way, Placed) and way.plan.efi else None
     return {
@@ -152,18 +155,18 @@ def as_json(report: Report) -> dict[str, Any]:
         "efi-losses": [loss.code for loss in report.losses],
         "region-count": image.region_count if image else 0,
         "sha256": image.sha256 if image else "",
-        "entry": plan.entry if plan else None,
+        **wide("entry", plan.entry if plan else None),
         "segments": [
             {
                 "name": segment.name,
-                "start": segment.address,
-                "end": segment.address + segment.size - 1,
-                "data-size": len(segment.data),
+                **wide("start", segment.address),
+                **wide("end", segment.address + segment.size - 1),
+                **wide("data-size", len(segment.data)),
             }
             for segment in (plan.segments if plan else ())
         ],
         "avoided": [
-            {"start": each.start, "end": each.end, "why": each.why}
+            {**wide("start", each.start), **wide("end", each.end), "why": each.why}
             for each in (plan.usable.avoided if plan else ())
         ],
         "obstacle": None if report.obstacle is None else report.obstacle.sentence,

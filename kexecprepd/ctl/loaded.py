@@ -13,6 +13,7 @@ from ..reading.kernel import System
 from ..reading.tree import words_of
 from .exits import CtlError
 from .offline import Offline
+from .output import wide
 
 STALE = "The kernel that is loaded is stale: the memory is no longer what it was loaded for."
 """What must not happen unnoticed: started, it would use memory that is gone."""
@@ -71,9 +72,9 @@ def as_json(standing: Standing | None) -> dict[str, Any] | None:
     return {
         "stale": standing.stale,
         "kernel": loaded.request.kernel.path if loaded else None,
-        "generation": loaded.generation if loaded else None,
+        **wide("generation", loaded.generation if loaded else None),
         "handover-sha256": loaded.handover_sha256 if loaded else None,
-        "loaded-at": loaded.loaded_at if loaded else None,
+        **wide("loaded-at", loaded.loaded_at if loaded else None),
     }
 
 

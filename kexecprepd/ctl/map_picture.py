@@ -10,7 +10,7 @@ from ..core.intervals import Interval
 from ..core.snapshot import MemoryRange, RuntimeRegion
 from ..core.whereabouts import where
 from .output import coloured
-from .picture import Kind, Stretch, condensed, draw, layered
+from .picture import WIDTH, Kind, Stretch, condensed, draw, layered
 
 
 def stretches(regions: Iterable[RuntimeRegion], ranges: Sequence[MemoryRange]) -> list[Stretch]:
@@ -54,11 +54,12 @@ def drawn(
     findings: Iterable[Finding],
     *,
     unicode: bool,
+    width: int = WIDTH,
 ) -> str:
     """The drawing, and below it the problems whose place is not in it."""
     shown = condensed(stretches(regions, ranges), mixed=Kind.SEVERAL)
     found = problems(findings)
-    picture = draw(shown, unicode=unicode, marks=marks(shown, found))
+    picture = draw(shown, unicode=unicode, width=width, marks=marks(shown, found))
     end = shown[-1].end if shown else -1
     beyond = [finding for place, finding in found if place.start > end]
     return "\n".join(

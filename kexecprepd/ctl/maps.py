@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that shows both maps: as a table and a drawing, as JSON, or as a picture."""
 
-import sys
 from argparse import Namespace
 
 from . import map_picture, map_view
@@ -9,7 +8,8 @@ from .commands import source_of
 from .destination import Destination
 from .exits import Exit
 from .map_svg import svg
-from .output import print_json, size, unicode_wanted
+from .output import layout, note, print_json, size, unicode_wanted
+from .picture import WIDTH
 
 
 def show_map(options: Namespace) -> Exit:
@@ -21,15 +21,19 @@ def show_map(options: Namespace) -> Exit:
     if options.json != "off":
         print_json(map_view.as_json(regions, ranges), options.json)
     elif regions or ranges:
-        print(map_view.as_table(regions, ranges))
+        wanted = layout(options)
+        print(map_view.as_table(regions, ranges, wanted))
         ram = sum(each.end - each.start + 1 for each in ranges if each.is_ram)
         print(f"\nMemory, {size(max(ram, 0))} of System RAM:\n")
         found = source.findings()
-        print(map_picture.drawn(regions, ranges, found, unicode=unicode_wanted()))
+        columns = wanted.columns or WIDTH
+        print(map_picture.drawn(regions, ranges, found, unicode=unicode_wanted(), width=columns))
         if not regions:
-            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
+            sentence = "The kernel has no runtime map; `kexecprepctl status` says why."
+            note(sentence, quiet=options.quiet)
     else:
-        _note("The kernel shows neither a runtime map nor a memory map.")
+        sentence = "The kernel shows neither a runtime map nor a memory map."
+        note(sentence, quiet=options.quiet)
     return Exit.OK
 
 
@@ -40,10 +44,6 @@ def _save(options: Namespace, picture: bytes) -> Exit:
         return Exit.OK
     if options.json != "off":
         print_json({"file": options.svg, "size": len(picture)}, options.json)
-    else:
+    elif not options.quiet:
         print(f"{options.svg}: {len(picture)} bytes")
     return Exit.OK
-
-
-def _note(sentence: str) -> None:
-    print(sentence, file=sys.stderr)

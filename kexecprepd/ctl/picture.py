@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Draws physical memory from 0 upwards, one row for each stretch of it that is alike."""
 
+import sys
 import textwrap
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from enum import Enum, auto
 
 from ..core.intervals import Interval, outside, union
 from .output import size
+from .terminal import styled
 
 WIDTH = 80
 """Columns."""
@@ -20,6 +22,9 @@ _SMALL = 64 << 10
 """Bytes: what is smaller is joined first where there are too many rows."""
 
 _BAR = 8
+
+_NARROW = 20
+"""Columns that the words have at least, however narrow the terminal is."""
 
 
 class Kind(Enum):
@@ -51,6 +56,16 @@ _LOOKS = {
     Kind.SEVERAL: ("░", "~", "several"),
 }
 """What fills the bar, in Unicode and in ASCII, and what it is called."""
+
+_STYLES = {
+    Kind.PLACED: "green",
+    Kind.AVOIDED: "yellow",
+    Kind.NO_RAM: "grey",
+    Kind.MIXED: "yellow",
+    Kind.FIRMWARE: "cyan",
+    Kind.KEPT: "yellow",
+    Kind.SEVERAL: "yellow",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,9 +143,10 @@ def draw(
     lines = [f"{margin} {top[0]}{line}{top[1]}"]
     end = 0
     for each in shown:
-        fill = _LOOKS[each.kind][0 if unicode else 1]
-        bar = f"{side}{fill * _BAR}{side}"
-        room = width - len(margin) - len(bar) - 9  # for blanks and the size
+        look = _LOOKS[each.kind]
+        fill = styled(look[0 if unicode else 1] * _BAR, _STYLES.get(each.kind, ""), sys.stdout)
+        bar = f"{side}{fill}{side}"
+        room = max(width - len(margin) - _BAR - 11, _NARROW)  # for its sides, blanks and the size
         first, *more = textwrap.wrap(label(each), room, break_on_hyphens=False)
         lines.append(f"{each.start:#012x} {bar} {size(each.size):>5}  {first}")
         for mark in (marks or {}).get(each.start, ()):

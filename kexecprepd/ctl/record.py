@@ -16,7 +16,8 @@ from ..reading.gather import gather
 from ..reading.tree import ReadError
 from .destination import Destination
 from .exits import CtlError, Exit, failed
-from .output import plural, print_json, printable, size, table
+from .output import Layout, plural, print_json, printable, size, table
+from .terminal import fitted, width
 
 _TELLING = (
     "It tells physical addresses, and this machine from others: look at it before you give it "
@@ -40,7 +41,7 @@ def record(options: Namespace) -> Exit:
     members = {ABOUT: _about(redact=options.redact), **members}
     data = pack(members)
     told = shares(members)
-    if options.json == "off":
+    if options.json == "off" and not options.quiet:
         _say(options, told, data, aside=destination.is_stdout)
     destination.write(data)
     if options.json != "off" and not destination.is_stdout:
@@ -77,11 +78,14 @@ def _about(*, redact: bool) -> bytes:
 def _say(options: Namespace, told: tuple[Share, ...], data: bytes, *, aside: bool) -> None:
     where = sys.stderr if aside else sys.stdout  # not where the archive goes
     rows = [(str(each.what), str(each.files), size(each.size)) for each in told]
-    print(table(("WHAT", "FILES", "SIZE"), rows, right=frozenset({1, 2})), file=where)
+    columns = width(where)
+    layout = Layout(columns, legend=not options.no_legend)
+    print(table(("WHAT", "FILES", "SIZE"), rows, frozenset({1, 2}), layout), file=where)
     files = plural(sum(each.files for each in told), "file")
     name = "Standard output" if options.file == "-" else printable(options.file)
-    print(f"\n{name}: {files}, {size(len(data))} when compressed.", file=where)
-    print(_REDACTED if options.redact else _TELLING, file=where, flush=True)
+    told_of = f"\n{name}: {files}, {size(len(data))} when compressed."
+    print(told_of, file=where)
+    print(fitted(_REDACTED if options.redact else _TELLING, columns), file=where, flush=True)
 
 
 def _as_json(options: Namespace, told: tuple[Share, ...], data: bytes) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from .exits import CtlError, Exit
 from .here import HERE, require_here
 from .load import in_words
 from .loaded import AGAIN, STALE, is_stale, remembered
-from .output import print_json
+from .output import note, print_json
 from .uninterrupted import uninterrupted
 from .ways import requests_of_firmware
 
@@ -40,7 +40,7 @@ def unload(options: Namespace) -> Exit:
             request.forget(HERE)
     if options.json != "off":
         print_json({"unloaded": None if is_empty is None else not is_empty}, options.json)
-    else:
+    elif not options.quiet:
         print(_UNLOADED[is_empty])
     return Exit.OK
 
@@ -54,7 +54,7 @@ def exec_loaded(options: Namespace) -> Exit:
         system = read_system(HERE)
         _require_true(system)
     for sentence in requests_of_firmware(HERE):
-        print(f"note: {sentence}", file=sys.stderr)
+        note(sentence, quiet=options.quiet)
     sys.stdout.flush()
     # Python ignores it, and what is run in its place would go on ignoring it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)

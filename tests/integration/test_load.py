@@ -15,6 +15,7 @@ from tests.support.kernels import VERSION, bzimage, uki
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, remove, set_region, write
+from tests.support.schemas import conform
 
 from .client import Client
 from .live import (
@@ -71,6 +72,7 @@ def test_a_dry_run_places_everything_in_free_memory(
     daemon: Daemon, ctl: Ctl, client: Client, machine: Path, kernel: Path, initrd: Path
 ) -> None:
     shown = as_json(ctl("load", "--dry-run", kernel, "--initrd", initrd, "--json=short"))
+    conform("load", shown)
 
     assert shown["efi"] is True
     assert shown["loaded"] is False
@@ -376,7 +378,9 @@ def test_unload_asks_the_kernel_only_where_there_is_something_to_unload(
         assert "The kernel refused it" in refusal(ctl("unload"))
     else:
         assert ctl("unload").stdout == "No kernel was loaded.\n"
-        assert as_json(ctl("unload", "--json=short")) == {"unloaded": False}
+        shown = as_json(ctl("unload", "--json=short"))
+        conform("unload", shown)
+        assert shown["unloaded"] is False
 
 
 def test_exec_starts_only_what_is_loaded(ctl: Ctl, machine: Path, top: Path) -> None:

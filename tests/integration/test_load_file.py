@@ -12,6 +12,7 @@ from tests.support.daemon import Daemon
 from tests.support.kernels import bzimage, uki
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import write
+from tests.support.schemas import conform
 
 from .live import Done, as_json, make_live, refusal, run_ctl
 
@@ -88,8 +89,9 @@ def test_the_boot_entries_are_listed(ctl: Ctl) -> None:
     assert done.returncode == 0
     assert "default" in done.stdout
     assert "/boot/vmlinuz-6.1.0-made-up" in done.stdout
-    listed: Any = as_json(ctl("entries", "--json=short"))
-    assert [(each["id"], each["default"]) for each in listed] == [("6.1.0-made-up", True)]
+    shown: Any = as_json(ctl("entries", "--json=short"))
+    conform("entries", shown)
+    assert [(each["id"], each["default"]) for each in shown["entries"]] == [("6.1.0-made-up", True)]
 
 
 def test_without_a_kernel_it_is_what_would_boot_by_default(daemon: Daemon, ctl: Ctl) -> None:

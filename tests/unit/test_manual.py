@@ -5,8 +5,9 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,6 +24,7 @@ from kexecprepd.reading import sysfs, tree
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import SIGNATURES
 from tests.support.manual import MAN, section, tags
+from tests.support.schemas import VERBS, schema
 
 FINDINGS = "kexecprepd-findings.7"
 RULES_OF = "kexecprepd/core/rules"
@@ -243,3 +245,25 @@ def source(module: str | None) -> str:
 def test_every_key_of_info_with_its_type() -> None:
     rows = re.findall(r"^([a-z0-9-]+)\t(\S+)\tT\{$", section("org.kexecprepd1.5", "INFO"), re.M)
     assert dict(rows) == SIGNATURES
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_member_of_the_json(verb: str) -> None:
+    words = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", section("kexecprepctl.1", "JSON")))
+    receipts = set(re.findall(r"[a-z0-9-]+", section("kexecprepd-loaders.7", "RECEIPT")))
+    names = {name for name in members(schema(verb)) if not name.endswith("-hex")}
+    # It says that there is the same of both system calls.
+    names = {name.replace("kexec-file-load-", "kexec-load-") for name in names}
+    assert sorted(names - words - receipts) == []
+
+
+def members(part: Any) -> Iterator[str]:
+    """The names of all members that a schema describes."""
+    if isinstance(part, dict):
+        for name, each in part.items():
+            if name == "properties":
+                yield from each
+            yield from members(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from members(each)

@@ -65,7 +65,8 @@ def ctl(guest: Guest, *arguments: str) -> str:
 
 def entries(guest: Guest) -> dict[str, dict[str, Any]]:
     """What `entries` lists, by the IDs."""
-    return {each["id"]: each for each in json.loads(ctl(guest, "entries", "--json=short"))}
+    shown = json.loads(ctl(guest, "entries", "--json=short"))
+    return {each["id"]: each for each in shown["entries"]}
 
 
 def words(guest: Guest) -> set[str]:

@@ -1,0 +1,62 @@
+# SPDX-License-Identifier: LGPL-2.1-or-later
+"""Takes the command line by its letter, and answers what is misspelt with what is like it."""
+
+import argparse
+import re
+from collections.abc import Iterable
+from typing import Any, NoReturn
+
+# What argparse says of a value that is none of its choices, whichever quotes it has for those.
+_NO_CHOICE = re.compile(r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)")
+
+
+class Parser(argparse.ArgumentParser):
+    """No option may be abbreviated: a later one would make the short form mean two."""
+
+    def __init__(self, **settings: Any) -> None:
+        self._options: list[str] = []
+        self._hidden: list[str] = []
+        super().__init__(**{"allow_abbrev": False, **settings})
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        """As argparse has it."""
+        shown = settings.get("help") != argparse.SUPPRESS
+        options = self._options if shown else self._hidden
+        options += [name for name in names if name.startswith("--")]
+        return super().add_argument(*names, **settings)
+
+    def error(self, message: str) -> NoReturn:
+        """End with 2. A word that is like one that there is has that named."""
+        if found := _NO_CHOICE.search(message):
+            argument, word, choices = found.groups()
+            known = re.findall(r"[\w-]+", choices)
+            message = f"{argument} cannot be {word!r}. {_like(word, known)}".rstrip()
+            if not message.endswith("?"):
+                message = f"{message} It is one of {', '.join(known)}."
+        super().error(message)
+
+    def require_known(self, words: Iterable[str]) -> None:
+        """End with 2 where one of the options before all else is not known: what follows it would
+        be taken for a command.
+        """
+        for word in words:
+            if not word.startswith("--") or word == "--":
+                return
+            if word.partition("=")[0] not in (*self._options, *self._hidden):
+                self.refuse([word], None)
+
+    def refuse(self, words: Iterable[str], command: "Parser | None") -> NoReturn:
+        """End with 2 for words that neither this parser nor that of the command knows."""
+        word, *_ = words
+        if not word.startswith("-"):
+            self.error(f"There is one word too many: {word!r}.")
+        known = {*self._options, *(command._options if command else ())}
+        name = word.partition("=")[0]
+        self.error(f"There is no option {name}. {_like(name, known)}".rstrip())
+
+
+def _like(word: str, known: Iterable[str]) -> str:
+    from difflib import get_close_matches  # late: who spells it right need not wait
+
+    found = get_close_matches(word, sorted(known), n=1)
+    return f"Did you mean {found[0]}?" if found else ""
