@@ -200,7 +200,11 @@ def _load(
     with `replaces_stale`, the one before. Raises KexecprepdError.
     """
     must_go = replaces_stale
+    sentence = f"The memory changed {_TRIES} times while the kernel was being loaded."
+    hint = "Memory is being plugged or unplugged: try again when that has settled."
+    changed = CtlError(Exit.FAILED, sentence, hint)
     try:
+        why = changed
         for _ in range(_TRIES):
             for call in calls:
                 way = prepare(call, wanted, options)
@@ -214,14 +218,16 @@ def _load(
                 except Refused as error:
                     if call is calls[-1] or not may_be_other(error):
                         raise
-            if _is_true(loaded):
-                return Report(wanted, way, None, loaded=True)
+            try:
+                if not is_stale(_ROOT, loaded):
+                    return Report(wanted, way, None, loaded=True)
+                why = changed
+            except CtlError as error:  # sysfs is changing, or says what it should not
+                why = error
             time.sleep(_PAUSE)
             if way.generation is not None:
                 Client().refresh()
-        sentence = f"The memory changed {_TRIES} times while the kernel was being loaded."
-        hint = "Memory is being plugged or unplugged: try again when that has settled."
-        raise CtlError(Exit.FAILED, sentence, hint)
+        raise why
     except KexecprepdError as error:
         if not must_go:
             raise
