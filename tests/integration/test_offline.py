@@ -46,7 +46,7 @@ def test_status_of_a_tree_tells_of_the_tree(daemon: Daemon, bus: PrivateBus, top
     assert b"    Loaded: unknown\n" in done.stdout
     assert b"Generation" not in done.stdout
     shown = json.loads(ctl(bus, "--root", other, "--json=short").stdout)
-    assert (shown["State"], shown["Sha256"], shown["loaded"]) == ("unsupported", "", None)
+    assert (shown["state"], shown["sha256"], shown["loaded"]) == ("unsupported", "", None)
 
 
 @pytest.mark.parametrize("verb", ["watch", "metrics", "unload", "exec"])

@@ -27,20 +27,19 @@ CTL = (sys.executable, "-m", "kexecprepd.ctl")
 FULL = (">/dev/full", b"no space left on device")
 CLOSED = (">&-", b"bad file descriptor")
 
-READERS = {
-    "status": "status",
-    "check": "check",
-    "map": "map",
-    "findings": "--json=short findings",
-    "dump": "dump -",
-    "metrics": "metrics",
-    "adopt": "adopt",
-    "entries": "entries --root {tree}",
-    "check a tree": "check --root {tree}",
-    "help": "--help",
-    "help of a verb": "load --help",
-    "version": "--version",
-}
+FROM_THE_DAEMON = ("status", "check", "map", "--json=short findings", "dump -", "metrics")
+BY_ITSELF = (
+    "check --root {tree}",
+    "entries --root {tree}",
+    "adopt",
+    "map --svg - --root {tree}",
+    "record - --root {tree}",
+    "diff {tree} {tree}",
+    "--help",
+    "load --help",
+    "help load",
+    "--version",
+)
 
 
 def sh(bus: PrivateBus, script: str, tree: Path) -> "subprocess.CompletedProcess[bytes]":
@@ -54,16 +53,33 @@ def sh(bus: PrivateBus, script: str, tree: Path) -> "subprocess.CompletedProcess
     )
 
 
-@pytest.mark.parametrize(("where", "words"), [FULL, CLOSED], ids=["full", "closed"])
-@pytest.mark.parametrize("verb", READERS)
-def test_output_that_cannot_be_written_ends_it_with_1_and_a_sentence(
-    daemon: Daemon, bus: PrivateBus, tree: Path, verb: str, where: str, words: bytes
-) -> None:
-    done = sh(bus, f'"$@" {READERS[verb]} {where}', tree)
+def require_one_sentence(done: "subprocess.CompletedProcess[bytes]", words: bytes) -> None:
     assert done.returncode == 1
     told = b"kexecprepctl: Standard output cannot be written: " + words + b".\n"
     assert done.stderr.endswith(told)
     assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+
+
+def test_an_answer_of_the_daemon_that_cannot_be_written_ends_it_with_1_and_a_sentence(
+    daemon: Daemon, bus: PrivateBus, tree: Path
+) -> None:
+    for verb in FROM_THE_DAEMON:
+        require_one_sentence(sh(bus, f'"$@" {verb} {FULL[0]}', tree), FULL[1])
+    where, words = CLOSED
+    require_one_sentence(sh(bus, f'"$@" status {where}', tree), words)
+
+
+@pytest.mark.parametrize("verb", BY_ITSELF)
+def test_output_that_cannot_be_written_ends_it_with_1_and_a_sentence(
+    bus: PrivateBus, tree: Path, verb: str
+) -> None:
+    require_one_sentence(sh(bus, f'"$@" {verb} {FULL[0]}', tree), FULL[1])
+
+
+@pytest.mark.parametrize("verb", ["check --root {tree}", "--help"])
+def test_so_does_output_that_is_closed(bus: PrivateBus, tree: Path, verb: str) -> None:
+    where, words = CLOSED
+    require_one_sentence(sh(bus, f'"$@" {verb} {where}', tree), words)
 
 
 @pytest.mark.parametrize("where", [FULL[0], CLOSED[0]], ids=["full", "closed"])
