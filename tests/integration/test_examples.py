@@ -37,7 +37,7 @@ from .unprivileged import SETPRIV
 
 pytestmark = pytest.mark.bus
 
-PROGRAMS = ("place", "place.sh")
+PROGRAMS = ("place", "place.sh", "place.py")
 COMPILERS = tuple(name for name in ("gcc", "clang") if shutil.which(name))
 
 PAGE = 4096
@@ -50,12 +50,13 @@ VIRT = 0xFFFF_FFEF_0000_0000
 
 @pytest.fixture(scope="module")
 def built() -> Iterator[Path]:
-    """A directory with both programs, which every user can reach."""
+    """A directory with the programs, which every user can reach."""
     path = Path(tempfile.mkdtemp(prefix="kexecprepd-examples."))
     try:
         path.chmod(0o755)
         build(path)
-        shutil.copy(EXAMPLES / "place.sh", path)
+        for name in PROGRAMS[1:]:
+            shutil.copy(EXAMPLES / name, path)
         yield path
     finally:
         shutil.rmtree(path)
@@ -63,7 +64,7 @@ def built() -> Iterator[Path]:
 
 @pytest.fixture(params=PROGRAMS)
 def program(request: pytest.FixtureRequest, built: Path) -> Path:
-    """Each of the two programs."""
+    """Each of the programs."""
     return built / str(request.param)
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""kexecprepctl's JSON against its schemas, without the freedom that these leave to the future."""
+"""JSON against its schemas, without the freedom that these leave to the future."""
 
 import json
 from pathlib import Path
@@ -8,7 +8,8 @@ from typing import Any
 from jsonschema import Draft202012Validator
 
 SCHEMAS = Path(__file__).parents[2] / "kexecprepd/ctl/schemas"
-VERBS = sorted(path.stem for path in SCHEMAS.glob("*.json") if path.stem != "common")
+_OTHERS = ("common", "snapshot")
+VERBS = sorted(each.stem for each in SCHEMAS.glob("*.json") if each.stem not in _OTHERS)
 
 
 def schema(verb: str) -> dict[str, Any]:

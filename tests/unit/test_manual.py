@@ -28,7 +28,13 @@ from tests.support.schemas import VERBS, schema
 
 FINDINGS = "kexecprepd-findings.7"
 RULES_OF = "kexecprepd/core/rules"
-PAGES = ("kexecprepctl.1", FINDINGS, "kexecprepd.service.8", "org.kexecprepd1.5")
+PAGES = (
+    "kexecprepctl.1",
+    FINDINGS,
+    "kexecprepd-image.5",
+    "kexecprepd.service.8",
+    "org.kexecprepd1.5",
+)
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 

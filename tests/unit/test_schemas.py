@@ -10,11 +10,15 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
+from kexecprepd.core.generation import Timestamp, first
+from kexecprepd.core.unreadable import Unreadable
 from kexecprepd.ctl.__main__ import main
 from kexecprepd.ctl.output import SCHEMA
+from kexecprepd.daemon.cache import document
 from tests.support.kernels import bzimage
 from tests.support.recordings import (
     BGRT_KEXEC_FILE,
+    BOOT_ID,
     EFI,
     KEXEC_SYSCALL,
     MIXED_MODE,
@@ -25,6 +29,7 @@ from tests.support.recordings import (
     write,
 )
 from tests.support.schemas import SCHEMAS, VERBS, conform, schema
+from tests.support.snapshots import read_snapshot
 
 TOP = 1 << 64
 
@@ -47,7 +52,7 @@ def objects(part: Any) -> Iterator[dict[str, Any]]:
             yield from objects(each)
 
 
-@pytest.mark.parametrize("name", [*VERBS, "common"])
+@pytest.mark.parametrize("name", [*VERBS, "common", "snapshot"])
 def test_every_file_is_a_json_schema(name: str) -> None:
     Draft202012Validator.check_schema(json.loads((SCHEMAS / f"{name}.json").read_text("utf-8")))
 
@@ -115,6 +120,39 @@ def test_what_is_printed_of_a_kernel(
         shown = printed(capsys, *dry_run, f"--syscall={way}")
         conform("load", shown)
         assert shown["syscall"] == way
+
+
+@pytest.mark.parametrize("name", [BGRT_KEXEC_FILE, KEXEC_SYSCALL, MIXED_MODE, NO_RUNTIME])
+def test_what_the_daemon_keeps_of_a_machine(name: str, tmp_path: Path) -> None:
+    reading = read_snapshot(materialise(name, tmp_path / "tree"))
+    for each in (reading, Unreadable("sysfs-missing", "It is not there.", "Mount it.")):
+        kept = document(first(each, BOOT_ID, Timestamp(1, 2)))
+        conform("snapshot", json.loads(json.dumps(kept)))
+
+
+def test_a_recording_of_a_machine_tells_what_is_in_it(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "machine"
+    conform("record", printed(capsys, "record", "--root", tree, file))
+    conform("decode", printed(capsys, "decode", file))
+    conform("status", printed(capsys, "status", "--root", file))
+    conform("check", printed(capsys, "check", "--root", file))
+    conform("map", printed(capsys, "map", "--root", file, "--svg", tmp_path / "picture"))
+
+
+def test_what_is_decoded_and_compared(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "image"
+    main(["dump", "--root", str(tree), str(image)])
+    capsys.readouterr()
+    shown = printed(capsys, "decode", image)
+    conform("decode", shown)
+    assert {f["value-hex"] for f in shown["fields"] if isinstance(f["value"], int)} != {None}
+    other = materialise(MIXED_MODE, tmp_path / "other")
+    for sides in ((image, image), (tree, other), (image, tree)):
+        conform("diff", printed(capsys, "diff", *sides))
 
 
 def test_an_image_that_is_written_tells_what_it_is(
