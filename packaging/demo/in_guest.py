@@ -206,8 +206,8 @@ def welcome() -> str:
 
     kexecprepctl --help
     busctl introspect org.kexecprepd1 /org/kexecprepd1
-    kexec -l /boot/vmlinuz-* --initrd="$(echo /boot/initrd*)" --reuse-cmdline
-    systemctl kexec
+    kexecprepctl load /boot/vmlinuz-* --initrd /boot/initrd* --reuse-cmdline
+    kexecprepctl exec
 
 The last two start another kernel. The shell comes back with it, and kexecprepctl
 status shows the digest of before: EFI has survived.
