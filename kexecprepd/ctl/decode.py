@@ -19,6 +19,9 @@ _HINT = (
     "recording."
 )
 
+_READ_AT_A_GLANCE = 0xFFFF_FFFF
+"""What is larger is an address or a set of flags, and of no use in decimal."""
+
 
 def explain(options: Namespace) -> Exit:
     """Take a file apart, and print its fields."""
@@ -43,7 +46,7 @@ def explain(options: Namespace) -> Exit:
         for i in decoded.items
     ]
     heading = ("OFFSET", "SIZE", "FIELD", "VALUE", "MEANING")
-    print(table(heading, rows, frozenset({0, 1}), layout(options), elastic=(2, 3, 4)))
+    print(table(heading, rows, frozenset({0, 1}), layout(options), elastic=(2, 4)))
     for note in decoded.notes:
         print(f"\nNote: {note}")
     return Exit.OK
@@ -95,6 +98,8 @@ def _members(value: Any, name: str) -> list[Item]:
 def _value(item: Item) -> str:
     if isinstance(item.value, str):
         return shown(item.value)
+    if item.value > _READ_AT_A_GLANCE:
+        return f"{item.value:#x}"
     return f"{item.value} ({item.value:#x})" if item.value > 9 else str(item.value)
 
 

@@ -45,7 +45,7 @@ def diff(options: Namespace) -> Exit:
         print_json(value, options.json)
     elif found:
         heading, lines = ("SUBJECT", "WHAT", "A", "B"), [_row(each) for each in found]
-        print(table(heading, lines, frozenset(), layout(options), elastic=(1, 2, 3)))
+        print(table(heading, lines, frozenset(), layout(options), elastic=(2, 3)))
     elif not options.quiet:
         print(f"The same: {', '.join(compared)}.")
     return Exit.DIFFERENT if found else Exit.OK
