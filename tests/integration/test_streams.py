@@ -2,7 +2,6 @@
 """kexecprepctl where its output cannot be written, and where Ctrl-C ends it: no traceback, ever."""
 
 import os
-import select
 import signal
 import socket
 import subprocess
@@ -20,6 +19,7 @@ from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range
 
 from .client import Client
+from .relay import LOST, on_the_way
 
 pytestmark = pytest.mark.bus
 
@@ -175,29 +175,22 @@ def test_ctrl_c_ends_it_at_once_while_the_bus_hangs(top: Path) -> None:
 def test_ctrl_c_ends_it_at_once_while_the_daemon_hangs(
     daemon: Daemon, bus: PrivateBus, top: Path
 ) -> None:
-    daemon.process.send_signal(signal.SIGSTOP)
-    monitor = subprocess.Popen(
-        ["dbus-monitor", "--address", bus.address, "type='method_call',member='Describe'"],
-        stdout=subprocess.PIPE,
-        bufsize=0,
-    )
-    process = None
-    try:
-        assert monitor.stdout is not None
-        assert select.select([monitor.stdout], [], [], DEADLINE)[0]  # it listens
+    asked = threading.Event()
+
+    def lose() -> object:
+        asked.set()
+        return LOST
+
+    with on_the_way(bus, top / "relay", "Describe", lose) as environment:
         process = subprocess.Popen(
-            [*CTL, "status"], env=bus.environment, cwd=CHECKOUT, stderr=subprocess.PIPE
+            [*CTL, "status"], env=environment, cwd=CHECKOUT, stderr=subprocess.PIPE
         )
-        seen = b""
-        while b"member=Describe" not in seen:
-            assert select.select([monitor.stdout], [], [], DEADLINE)[0]
-            seen += monitor.stdout.read(4096) or b""
-        assert interrupted(process) == (-signal.SIGINT, b"")
-    finally:
-        for each in filter(None, (monitor, process)):
-            each.kill()
-            each.communicate()
-        daemon.process.send_signal(signal.SIGCONT)
+        try:
+            assert asked.wait(DEADLINE)
+            assert interrupted(process) == (-signal.SIGINT, b"")
+        finally:
+            process.kill()
+            process.communicate()
 
 
 def test_what_ignores_ctrl_c_goes_on_ignoring_it(daemon: Daemon, bus: PrivateBus) -> None:
