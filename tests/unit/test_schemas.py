@@ -125,7 +125,7 @@ def test_what_is_printed_of_a_kernel(
 @pytest.mark.parametrize("name", [BGRT_KEXEC_FILE, KEXEC_SYSCALL, MIXED_MODE, NO_RUNTIME])
 def test_what_the_daemon_keeps_of_a_machine(name: str, tmp_path: Path) -> None:
     reading = read_snapshot(materialise(name, tmp_path / "tree"))
-    for each in (reading, Unreadable("sysfs-missing", "It is not there.", "Mount it.")):
+    for each in (reading, Unreadable("sysfs-missing", "sys", "is not there", "Mount it.")):
         kept = document(first(each, BOOT_ID, Timestamp(1, 2)))
         conform("snapshot", json.loads(json.dumps(kept)))
 
