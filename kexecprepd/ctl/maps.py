@@ -26,7 +26,7 @@ def show_map(options: Namespace) -> Exit:
         ram = sum(each.end - each.start + 1 for each in ranges if each.is_ram)
         print(f"\nMemory, {size(max(ram, 0))} of System RAM:\n")
         found = source.findings()
-        columns = wanted.columns or WIDTH
+        columns = min(wanted.columns or WIDTH, WIDTH)
         print(map_picture.drawn(regions, ranges, found, unicode=unicode_wanted(), width=columns))
         if not regions:
             sentence = "The kernel has no runtime map; `kexecprepctl status` says why."

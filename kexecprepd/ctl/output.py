@@ -99,7 +99,8 @@ def table(
     """
     kept = list(range(len(heading)))
     lines = [heading, *rows] if layout.legend else list(rows)
-    widths = [max((len(line[column]) for line in lines), default=0) for column in kept]
+    # The heading counts where it is left out, too: the rows are the same.
+    widths = [max(len(line[column]) for line in (heading, *rows)) for column in kept]
 
     def excess() -> int:
         taken = sum(widths[column] + 2 for column in kept) - 2

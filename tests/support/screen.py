@@ -16,6 +16,9 @@ from pathlib import Path
 from .daemon import CHECKOUT
 from .notify_socket import DEADLINE
 
+_ROWS = 400
+"""So many that less, which may be the pager that is found, shows all and ends by itself."""
+
 _STYLE = re.compile(r"\033\[[0-9;]*m")
 
 
@@ -52,7 +55,7 @@ def on_terminal(*arguments: str | Path, columns: int = 80, **changes: str) -> Sh
     """Run kexecprepctl to its end on a terminal of its own, by itself without a pager."""
     screen, ours = pty.openpty()
     try:
-        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", 24, columns, 0, 0))
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", _ROWS, columns, 0, 0))
         process = subprocess.Popen(
             ctl(*arguments),
             env=environment(**changes),
