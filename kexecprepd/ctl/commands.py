@@ -116,7 +116,8 @@ def dump(options: Namespace) -> Exit:
     if options.json != "off":
         print_json(about, options.json)
     elif not options.quiet:
-        print(f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}")
+        told = f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}"
+        print(fitted(told, width(sys.stdout)))
     return Exit.OK
 
 
