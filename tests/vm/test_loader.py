@@ -84,7 +84,7 @@ def load(guest: Guest) -> None:
     """`kexecprepctl load` of the guest's own kernel."""
     kernel, initrd = files(guest)
     command = ["kexecprepctl", "load", kernel, "--initrd", initrd, "--reuse-cmdline"]
-    guest.run(command, timeout=120)
+    guest.run(command, timeout=900)
 
 
 @pytest.fixture(scope="module")
@@ -174,7 +174,7 @@ def test_the_package_s_own_test_goes_a_kexec(guest: Guest, first: Kernel) -> Non
 def start_by_the_kernel_s_own_loader(guest: Guest) -> None:
     """kexec_file_load(2) of the guest's own kernel, and on into it."""
     kernel, initrd = files(guest)
-    guest.run(["kexec", "-s", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=120)
+    guest.run(["kexec", "-s", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=900)
     assert guest.reboot(["systemctl", "kexec"]) == "running"
 
 
@@ -200,7 +200,7 @@ def test_a_receipt_that_is_not_true_is_told_and_breaks_nothing(
 ) -> None:
     kernel, initrd = files(guest)
     options = ["load", kernel, "--initrd", initrd, "--reuse-cmdline"]
-    guest.run(["python3", "-c", LIAR, *options], timeout=120)
+    guest.run(["python3", "-c", LIAR, *options], timeout=900)
     assert guest.reboot(["kexecprepctl", "exec"]) == "running"
 
     shown = checked(guest)
@@ -226,7 +226,7 @@ def test_loaders_that_take_turns_do_not_grow_the_memory_map(
 def test_kexec_tools_loses_the_boot_logo_and_secure_boot(guest: Guest, first: Kernel) -> None:
     # Comes last on its machine: what it loses is lost until the next power-on.
     kernel, initrd = files(guest)
-    guest.run(["kexec", "-c", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=120)
+    guest.run(["kexec", "-c", "-l", kernel, f"--initrd={initrd}", "--reuse-cmdline"], timeout=900)
     assert guest.reboot(["systemctl", "kexec"]) == "running"
     now = Kernel.of(guest)
     assert (first.bgrt is None, now.bgrt is None) == (False, True)
