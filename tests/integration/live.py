@@ -18,7 +18,7 @@ from tests.support.daemon import CHECKOUT
 from tests.support.notify_socket import DEADLINE
 from tests.support.recordings import write
 
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 # Where the kernel would go, and what is right above the place that it has then: without a look at
 # /proc/iomem that is where everything would go.
@@ -59,8 +59,8 @@ def run_ctl(
     program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
     return subprocess.run(
         on_machine(tree, *program, *map(str, arguments)),
-        env={**environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**environment, "PYTHONPATH": str(modules() if user else CHECKOUT)},
+        cwd="/" if user else CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

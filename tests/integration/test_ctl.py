@@ -25,7 +25,7 @@ from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, materialise, remove, set_region, write
 
 from .client import Client
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 pytestmark = pytest.mark.bus
 
@@ -39,8 +39,8 @@ def ctl(
     command = [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
     return subprocess.run(
         [*SETPRIV, *command] if user else command,
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**bus.environment, "PYTHONPATH": str(modules() if user else CHECKOUT)},
+        cwd="/" if user else CHECKOUT,
         capture_output=True,
         input=data,
         timeout=DEADLINE,

@@ -18,7 +18,7 @@ from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, set_memory_blocks, set_region
 
 from .live import Done, make_live, on_machine, refusal, run_ctl
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 pytestmark = pytest.mark.bus
 
@@ -182,9 +182,8 @@ def test_nothing_is_run_without_the_daemon(bus: PrivateBus, top: Path, ctl: Ctl)
 
 def test_it_is_for_root(daemon: Daemon, bus: PrivateBus, top: Path) -> None:
     command = [*SETPRIV, sys.executable, "-m", "kexecprepd.ctl", "run", "true"]
-    done = subprocess.run(
-        command, env=bus.environment, cwd=CHECKOUT, capture_output=True, text=True
-    )
+    environment = {**bus.environment, "PYTHONPATH": str(modules())}
+    done = subprocess.run(command, env=environment, cwd="/", capture_output=True, text=True)
     assert "root" in refusal(done, 7)
 
 
