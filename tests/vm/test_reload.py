@@ -16,7 +16,7 @@ from tests.lab.image import get_image
 from .project import Installations
 from .service import call, cursor_now, journal, show, wait_for
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.parametrize("release", ["trixie"], indirect=True)]
 
 DIMM_MIB = 256
 PATH, SERVICE = "kexecprepd-reload.path", "kexecprepd-reload.service"
