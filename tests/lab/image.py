@@ -182,6 +182,7 @@ def _build(suite: str, folder: Path) -> None:
             raise ImageError(f"{tool} is missing: install mmdebstrap and e2fsprogs")
     # We hold the lock, so what an interrupted build left behind has no owner.
     for leftover in folder.parent.glob(f"building-{suite}-*"):
+        _unmount(leftover)
         shutil.rmtree(leftover)
     work = Path(tempfile.mkdtemp(prefix=f"building-{suite}-", dir=folder.parent))
     try:
@@ -189,6 +190,15 @@ def _build(suite: str, folder: Path) -> None:
         work.rename(folder)
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _unmount(folder: Path) -> None:
+    """Undo mmdebstrap's mounts below a folder: /proc, /sys and the devices are the host's own."""
+    lines = Path("/proc/self/mounts").read_text().splitlines()
+    for line in reversed(lines):
+        point = line.split()[1].encode().decode("unicode_escape")
+        if Path(point).is_relative_to(folder):
+            run_tool(["umount", "--lazy", point])
 
 
 def _build_arguments(suite: str) -> list[str]:
