@@ -133,7 +133,7 @@ def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
     assert guest.read_file("/sys/kernel/kexec_loaded") == b"0\n"
 
 
-@pytest.mark.parametrize(("machine", "number"), LINKS, indirect=["machine"])
+@pytest.mark.parametrize(("machine", "number"), LINKS, indirect=["machine"], scope="session")
 def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     write_variable(guest, f"Before{number}", b"written by the one before")
     boot_id = properties(guest)["BootID"]
