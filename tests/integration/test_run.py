@@ -152,7 +152,7 @@ def test_a_change_that_came_before_is_in_the_view(machine: Path, daemon: Daemon,
 
 
 def test_an_end_that_cannot_be_judged_is_no_success(daemon: Daemon, ctl: Ctl) -> None:
-    assert "cannot be told" in refusal(ctl("run", "kill", "-9", str(daemon.pid)))
+    assert "cannot be told" in refusal(ctl("run", "sh", "-c", f"kill -9 {daemon.pid}"))
 
 
 def test_nothing_is_run_on_a_broken_map(

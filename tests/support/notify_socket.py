@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE = 30.0
+DEADLINE = 180.0
 """Seconds after which something that should have come counts as missing."""
 
 _MARK = b"mark"
