@@ -8,19 +8,15 @@ import os
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from ..reading import small
 from ..reading.tree import words_of
-from . import assignments, uki, versions
+from . import assignments, files, uki, versions
 from .bzimage import HEAD_SIZE, release
 from .entry import Counted, Entry, Kind, counted, expanded, parse_entry
 from .errors import LoadError
 from .files import Opened, opened
-
-_MOST = 1000
-"""Files in one directory, far above what there is."""
 
 _LIMIT = 1 << 16
 """Bytes of an entry's file, of grubenv and of loader.conf."""
@@ -60,19 +56,8 @@ class Partition:
 
 
 def listed(folder: Path) -> list[str]:
-    """The names in a directory; none where there is none. Raises LoadError."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(each.name for each in islice(entries, _MOST + 1))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        sentence = f"Boot entries cannot be listed: {folder}: {words_of(error)}."
-        denied = isinstance(error, PermissionError)
-        raise LoadError(sentence, "Run this as root." if denied else "", denied=denied) from error
-    if len(names) > _MOST:
-        raise LoadError(f"{folder} has more than {_MOST} files.", "Remove what is not in use.")
-    return names
+    """The names in a directory of boot entries or kernels. Raises LoadError."""
+    return files.listed(folder, "Boot entries")
 
 
 def text_of(path: Path) -> str | None:
