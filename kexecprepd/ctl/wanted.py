@@ -110,9 +110,8 @@ def _unified(
         initrd = f", its initrd {image.initrd}" if image.initrd else ""
         sentence = f"{kernel.path} is a stub of lanzaboote: its kernel is {image.kernel}{initrd}."
         raise LoadError(sentence, "Load its boot entry, `kexecprepctl entries`, or those files.")
-    release = image.release or bzimage.release(image.linux.head(bzimage.HEAD_SIZE))
     beside = addons.beside(kernel.path)
-    more, notes = addons.read(beside.addons, release, stack)
+    more, notes = addons.read(beside.addons, image.release, stack)
     own = image.cmdline
     if named.entry is not None and named.entry.options is not None:
         own = named.entry.options
