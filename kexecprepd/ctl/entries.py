@@ -4,7 +4,7 @@
 import sys
 from argparse import Namespace
 
-from ..loader.entries import as_json
+from ..loader.entries import NOTHING, as_json
 from .exits import Exit
 from .load import in_words
 from .output import print_json, printable, table, unicode_wanted
@@ -37,7 +37,7 @@ def entries(options: Namespace) -> Exit:
         ]
         print(table(("", "ID", "TITLE", "KERNEL"), rows, right=frozenset()))
     else:
-        print("There is no boot entry, and no kernel in /boot.")
+        print(NOTHING)
     for note in found.notes:
         print(f"note: {printable(note, unicode_wanted())}", file=sys.stderr)
     return Exit.OK
