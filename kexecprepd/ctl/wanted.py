@@ -14,8 +14,8 @@ from ..loader.entry import Entry
 from ..loader.errors import LoadError
 from ..loader.files import Opened, Part
 from ..loader.request import File, Request
+from .here import HERE
 
-_ROOT = Path("/")
 _NOT_MEASURED = (
     "Nothing is measured into the TPM on the way: a disk that is sealed to what a boot measures "
     "will ask for its password."
@@ -71,7 +71,7 @@ def read_wanted(options: Namespace) -> Iterator[Wanted]:
 
 def find_entries(root: Path) -> entries.Found:
     """This machine's boot entries, or those of a tree. Raises LoadError."""
-    return entries.find(root, bootctl.ask() if root == _ROOT else None)
+    return entries.find(root, bootctl.ask() if root == HERE else None)
 
 
 def _named(options: Namespace) -> _Named:
