@@ -54,13 +54,6 @@ def ctl(bus: PrivateBus, machine: Path) -> Ctl:
 
 
 @pytest.fixture
-def kernel(top: Path) -> Path:
-    path = top / "vmlinuz"
-    path.write_bytes(bzimage())
-    return path
-
-
-@pytest.fixture
 def initrd(top: Path) -> Path:
     path = top / "initrd"
     path.write_bytes(b"070701 as good as any")
