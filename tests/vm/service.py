@@ -68,7 +68,10 @@ def journal(guest: Guest, unit: str = UNIT, after: str = "") -> str:
     """A unit's log, from a place on that `cursor_now` has told."""
     cursor = [f"--after-cursor={after}"] if after else []
     command = ["journalctl", "--output=cat", "--unit", unit, *cursor]
-    return guest.run(command, check=False).stdout  # 252 calls it a failure when there is nothing
+    done = guest.run(command, check=False)  # 252 calls it a failure when there is nothing
+    # Else lines that could not be read would look like lines that were never written.
+    assert "ignoring file" not in done.stderr, done.stderr
+    return done.stdout
 
 
 def wait_for_log(guest: Guest, text: str, after: str = "") -> str:
