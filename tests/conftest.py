@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,10 @@ SHARED = "KEXECPREPD_TESTS_SHARED"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder, unless another process is the first."""
+    """Make the folder, unless another process is the first; and have SIGINT interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell's background job has it, and all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if SHARED not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="kexecprepd-tests-")
         os.environ[SHARED] = folder.name

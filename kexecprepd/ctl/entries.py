@@ -3,7 +3,7 @@
 
 from argparse import Namespace
 
-from ..loader.entries import as_json
+from ..loader.entries import NOTHING, as_json
 from .exits import Exit
 from .load import in_words
 from .output import layout, note, print_json, printable, table, unicode_wanted
@@ -37,7 +37,7 @@ def entries(options: Namespace) -> Exit:
         heading = ("", "ID", "TITLE", "KERNEL")
         print(table(heading, rows, frozenset(), layout(options), elastic=(1, 2, 3)))
     else:
-        print("There is no boot entry, and no kernel in /boot.")
+        print(NOTHING)
     for sentence in found.notes:
         note(printable(sentence, unicode_wanted()), quiet=options.quiet)
     return Exit.OK

@@ -21,12 +21,13 @@ from ..wire import journal
 from ..wire.journal import Message
 from .client import Client
 from .exits import CtlError, Exit, failed
+from .here import HERE
 from .load_view import Report, print_report
-from .loaded import STALE, is_stale, remembered
+from .loaded import STALE, is_stale, remembered, this_boot
 from .output import layout, print_json, printable
 from .uninterrupted import uninterrupted
 from .wanted import Wanted, read_wanted, request_of
-from .ways import Way, prepare, requests_of_firmware, this_boot
+from .ways import Way, prepare, requests_of_firmware
 
 _TRIES = 20
 """How often it is loaded anew because the memory changed meanwhile."""
@@ -34,7 +35,6 @@ _TRIES = 20
 _PAUSE = 0.5
 """Seconds between two of them, for memory to settle."""
 
-_ROOT = Path("/")
 _STILL_TRUE = "Nothing has changed: what is loaded is still true, and is left as it is."
 
 
@@ -65,7 +65,7 @@ def load(options: Namespace) -> Exit:
             return Exit.OK
         if obstacle is not None:
             raise obstacle
-        with request.alone(_ROOT):
+        with request.alone(HERE):
             asked = request_of(wanted, options)
             report = _load(wanted, asked, calls, options, replaces_stale=False)
     print_report(report, options.json, quiet=options.quiet)
@@ -73,7 +73,7 @@ def load(options: Namespace) -> Exit:
 
 
 def _require_sense(options: Namespace) -> None:
-    if options.root != _ROOT and not options.dry_run:
+    if options.root != HERE and not options.dry_run:
         sentence = "A kernel is loaded on this system alone, not in the tree that --root names."
         raise CtlError(Exit.USAGE, sentence, "Add --dry-run, or leave --root out.")
     others = (options.kernel, options.entry, options.profile, options.append, *options.initrd)
@@ -104,27 +104,26 @@ def _calls(options: Namespace) -> tuple[tuple[Call, ...], LoadError | None]:
 
 def _why_not_ahead() -> str | None:
     """What comes before a load ahead of time; None where nothing does."""
-    if read_system(_ROOT).kernel_loaded:
+    if read_system(HERE).kernel_loaded:
         return "A kernel is loaded already, and is left as it is."
-    waiting = requests_of_firmware(_ROOT)
+    waiting = requests_of_firmware(HERE)
     return f"Nothing is loaded. {waiting[0]}" if waiting else None
 
 
 def _load_again(options: Namespace) -> Exit:
     """Make what is loaded true again, or unload it."""
-    with request.alone(_ROOT):
-        if not read_system(_ROOT).kernel_loaded:
-            request.forget(_ROOT)
+    with request.alone(HERE):
+        if not read_system(HERE).kernel_loaded:
+            request.forget(HERE)
             _say(options, "No kernel is loaded: there is none to load again.")
             return Exit.OK
-        before = remembered(_ROOT)
+        before = remembered(HERE)
         if before is None:
             sentence = "What is loaded was not loaded by `kexecprepctl load` in this boot."
             raise CtlError(Exit.FAILED, sentence, "Name a KERNEL to load.")
         again = Namespace(**{**vars(options), **_as_options(before.request)})
-        if again.ahead and (waiting := requests_of_firmware(_ROOT)):
-            unload_any()
-            request.forget(_ROOT)
+        if again.ahead and (waiting := requests_of_firmware(HERE)):
+            _unload()
             _say(options, f"The kernel that was loaded is unloaded. {waiting[0]}")
             return Exit.OK
         with ExitStack() as stack:
@@ -160,7 +159,7 @@ def _tell_journal(stale: Loaded) -> None:
             "SYSLOG_IDENTIFIER": "kexecprepctl",
             "KEXECPREPD_KERNEL": stale.request.kernel.path,
         }
-        journal.send(_ROOT, fields)
+        journal.send(HERE, fields)
 
 
 def _as_options(asked: Request) -> dict[str, object]:
@@ -213,13 +212,13 @@ def _load(
                     with uninterrupted():
                         way.load(wanted)
                         must_go = True
-                        request.keep(_ROOT, loaded)
+                        request.keep(HERE, loaded)
                     break
                 except Refused as error:
                     if call is calls[-1] or not may_be_other(error):
                         raise
             try:
-                if not is_stale(_ROOT, loaded):
+                if not is_stale(HERE, loaded):
                     return Report(wanted, way, None, loaded=True)
                 why = changed
             except CtlError as error:  # sysfs is changing, or says what it should not
@@ -237,14 +236,14 @@ def _load(
 def _is_true(loaded: Loaded) -> bool:
     """Whether it can be told, and is so, that what a load depends on is as it was."""
     try:
-        return not is_stale(_ROOT, loaded)
+        return not is_stale(HERE, loaded)
     except CtlError:
         return False  # sysfs is changing at this moment, or says what it should not
 
 
 def _loaded(way: Way, asked: Request) -> Loaded:
     return Loaded(
-        boot_id=this_boot(_ROOT),
+        boot_id=this_boot(HERE),
         efi=way.depends_on_image,
         syscall=way.call,
         handover_sha256=way.handover_sha256,
@@ -254,13 +253,18 @@ def _loaded(way: Way, asked: Request) -> Loaded:
     )
 
 
+def _unload() -> None:
+    """Unload what was loaded, and forget what was asked for. Raises LoadError."""
+    with uninterrupted():
+        unload_any()
+        request.forget(HERE)
+
+
 def _given_up(error: KexecprepdError) -> CtlError:
     """Unload what must not be started any more, and say so beside why it could not be helped."""
     first = error if isinstance(error, CtlError) else failed(error)
     try:
-        with uninterrupted():
-            unload_any()
-            request.forget(_ROOT)
+        _unload()
     except LoadError as second:
         rest = f"The kernel that is loaded is stale, and cannot be unloaded: {second.sentence}"
         return CtlError(first.code, f"{first.sentence} {rest}", "Do not start it: do not kexec.")

@@ -49,8 +49,13 @@ def look(root: Path, system: System) -> Standing | None:
 def remembered(root: Path) -> Loaded | None:
     """What was loaded in this boot, if anything. Raises LoadError where that cannot be told."""
     loaded = request.read(root)
+    return loaded if loaded and loaded.boot_id == this_boot(root) else None
+
+
+def this_boot(root: Path) -> str:
+    """The boot id. Raises LoadError."""
     try:
-        return loaded if loaded and loaded.boot_id == boot_id(root) else None
+        return boot_id(root)
     except OSError as error:
         sentence = f"Which boot this is cannot be told: {words_of(error)}."
         raise LoadError(sentence, "Mount /proc.") from error

@@ -14,8 +14,8 @@ from ..loader.entry import Entry
 from ..loader.errors import LoadError
 from ..loader.files import Opened, Part
 from ..loader.request import File, Request
+from .here import HERE
 
-_ROOT = Path("/")
 _NOT_MEASURED = (
     "Nothing is measured into the TPM on the way: a disk that is sealed to what a boot measures "
     "will ask for its password."
@@ -71,7 +71,7 @@ def read_wanted(options: Namespace) -> Iterator[Wanted]:
 
 def find_entries(root: Path) -> entries.Found:
     """This machine's boot entries, or those of a tree. Raises LoadError."""
-    return entries.find(root, bootctl.ask() if root == _ROOT else None)
+    return entries.find(root, bootctl.ask() if root == HERE else None)
 
 
 def _named(options: Namespace) -> _Named:
@@ -110,9 +110,8 @@ def _unified(
         initrd = f", its initrd {image.initrd}" if image.initrd else ""
         sentence = f"{kernel.path} is a stub of lanzaboote: its kernel is {image.kernel}{initrd}."
         raise LoadError(sentence, "Load its boot entry, `kexecprepctl entries`, or those files.")
-    release = image.release or bzimage.release(image.linux.head(bzimage.HEAD_SIZE))
     beside = addons.beside(kernel.path)
-    more, notes = addons.read(beside.addons, release, stack)
+    more, notes = addons.read(beside.addons, image.release, stack)
     own = image.cmdline
     if named.entry is not None and named.entry.options is not None:
         own = named.entry.options

@@ -17,18 +17,18 @@ from ..loader import fileload, kexec
 from ..loader.errors import LoadError
 from ..loader.plan import SEED_SIZE, Plan, draft, finish
 from ..loader.syscall import Call
-from ..reading.clock import boot_id, now
+from ..reading.clock import now
 from ..reading.firmware import read_firmware
 from ..reading.kernel import read_origin, read_system
 from ..reading.surroundings import read_surroundings
-from ..reading.tree import words_of
 from .exits import CtlError, Exit
+from .here import HERE
 from .load_source import Image, Source, of_daemon, of_tree
+from .loaded import this_boot
 from .offline import Offline
 from .output import plural
 from .wanted import Wanted
 
-_HERE = Path("/")
 _DEGRADED = "There are warnings about the maps: `kexecprepctl check` says which."
 
 
@@ -127,7 +127,7 @@ def prepare(call: Call, wanted: Wanted, options: Namespace) -> Way:
 
 
 def _placed(wanted: Wanted, options: Namespace) -> Placed:
-    here = options.root == _HERE and not options.no_efi
+    here = options.root == HERE and not options.no_efi
     source = of_daemon() if here else of_tree(options.root, efi=not options.no_efi)
     image = source.image
     sketch = draft(
@@ -157,15 +157,6 @@ def _receipt(source: Source, image: Image | None, root: Path) -> Receipt:
         generation=source.generation,
         had=present(read_firmware(root)),
     )
-
-
-def this_boot(root: Path) -> str:
-    """The boot id. Raises LoadError."""
-    try:
-        return boot_id(root)
-    except OSError as error:
-        sentence = f"Which boot this is cannot be told: {words_of(error)}."
-        raise LoadError(sentence, "Mount /proc.") from error
 
 
 def _by_kernel(wanted: Wanted, root: Path) -> ByKernel:

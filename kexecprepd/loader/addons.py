@@ -11,19 +11,13 @@ import re
 from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
-from ..reading.tree import words_of
 from . import uki
-from .errors import LoadError
-from .files import Opened, Part, opened
+from .files import Opened, Part, listed, opened
 
 _COUNTER = re.compile(r"\+[0-9]+(-[0-9]+)?(?=\.efi$)", re.IGNORECASE)
 """How often an image may still be tried: no part of its name (UAPI.1, boot counting)."""
-
-_MOST = 1000
-"""Files in one directory of add-ons, far above what there is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,15 +101,5 @@ def _top(path: Path) -> Path | None:
 
 
 def _listed(folder: Path, suffixes: tuple[str, ...]) -> list[Path]:
-    try:
-        with os.scandir(folder) as entries:
-            names = [each.name for each in islice(entries, _MOST + 1)]
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        sentence = f"What belongs to the image cannot be listed: {folder}: {words_of(error)}."
-        denied = isinstance(error, PermissionError)
-        raise LoadError(sentence, "Run this as root." if denied else "", denied=denied) from error
-    if len(names) > _MOST:
-        raise LoadError(f"{folder} has more than {_MOST} files.", "Remove what is not in use.")
-    return [folder / each for each in sorted(names) if each.lower().endswith(suffixes)]
+    names = listed(folder, "What belongs to the image")
+    return [folder / each for each in names if each.lower().endswith(suffixes)]

@@ -105,8 +105,8 @@ def _setup_header(data: bytes | memoryview, name: str) -> bytes:
         raise LoadError(f"{name} is {other}, and no Linux.", _HINT)
     if (flag := bootparam.BOOT_FLAG.get(data)) != _BOOT_FLAG:
         raise LoadError(f"{name} has {flag:#06x} for its boot_flag, not 0xaa55.", _DAMAGED)
-    if (version := bootparam.VERSION.get(data)) < _OLDEST:
-        sentence = f"{name} has boot protocol {_dotted(version)}, and 2.12 is needed."
+    if protocol < _OLDEST:
+        sentence = f"{name} has boot protocol {_dotted(protocol)}, and 2.12 is needed."
         raise LoadError(sentence, "Give a kernel that is not older than Linux 3.8.")
     end = bootparam.HEADER_MAGIC.offset + bootparam.JUMP_DISTANCE.get(data)
     jump = bootparam.JUMP.get(data)

@@ -24,7 +24,7 @@ _AUTOMATIC = "auto-"
 """How the IDs begin of what systemd-boot finds by itself: other systems, and a shell."""
 
 _GRUB = ("boot/grub2", "boot/grub")
-_NOTHING = "There is no boot entry, and no kernel in /boot."
+NOTHING = "There is no boot entry, and no kernel in /boot."
 _HINT = "Name a KERNEL, with its --initrd and a command line, or an --entry."
 
 
@@ -41,7 +41,7 @@ class Found:
         """The entry of an ID, or the default one. Raises LoadError."""
         if name is None:
             if self.default is None:
-                lack = "No boot entry is the default." if self.entries else _NOTHING
+                lack = "No boot entry is the default." if self.entries else NOTHING
                 raise LoadError(" ".join((lack, *self.notes)), _HINT)
             return self.default
         for each in self.entries:
@@ -60,7 +60,7 @@ def find(root: Path, told: Told | None) -> Found:
     entries: list[Entry] = []
     default: Entry | None
     if grub is None or _reads_entries(grub / "grub.cfg"):
-        for partition in _partitions(root, told.tops if told else ()):
+        for partition in _partitions(root, _tops(root, told)):
             first, first_notes = entry_files.type1(partition, environment if grub else None)
             second, second_notes = entry_files.type2(partition) if grub is None else ([], [])
             entries += first + second
@@ -111,18 +111,23 @@ def _reads_entries(grub_cfg: Path) -> bool:
         return False
 
 
-def _partitions(root: Path, more: Iterable[Path]) -> list[Partition]:
+def _tops(root: Path, told: Told | None) -> list[Path]:
+    """Where partitions with entries may be mounted."""
+    return [*(told.tops if told else ()), *(root / each for each in _TOPS)]
+
+
+def _partitions(root: Path, tops: Iterable[Path]) -> list[Partition]:
     """Where entries may lie, each once."""
     found: dict[tuple[int, int], Partition] = {}
-    for top in (*more, *(root / each for each in _TOPS)):
+    for top in tops:
         try:
             status = top.stat()
             above = top.parent.stat()
         except OSError:
             continue
         within = status.st_dev == above.st_dev and top != root
-        tops = (top, top.parent) if within else (top,)
-        found.setdefault((status.st_dev, status.st_ino), Partition(tops))
+        partition = Partition((top, top.parent) if within else (top,))
+        found.setdefault((status.st_dev, status.st_ino), partition)
     return list(found.values())
 
 
@@ -140,7 +145,7 @@ def _default(root: Path, entries: Sequence[Entry], told: Told | None) -> Entry |
     usable = [each for each in entries if each.tries_left != 0]
     patterns = [(usable, efivars.text(root, "LoaderEntryPreferred"))]
     patterns.append((list(entries), efivars.text(root, "LoaderEntryDefault")))
-    for top in (*(told.tops if told else ()), *(root / each for each in _TOPS)):
+    for top in _tops(root, told):
         text = entry_files.text_of(top / "loader/loader.conf")
         patterns += [(list(entries), each) for each in entry.parse_loader_conf(text or "")]
     for among, pattern in patterns:

@@ -6,21 +6,17 @@ Whatever is wrong with one file leaves out that entry, with a note: a boot loade
 
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from ..reading import small
 from ..reading.tree import words_of
-from . import assignments, uki, versions
+from . import assignments, files, uki, versions
 from .bzimage import HEAD_SIZE, release
 from .entry import Counted, Entry, Kind, counted, expanded, parse_entry
 from .errors import LoadError
 from .files import Opened, opened
-
-_MOST = 1000
-"""Files in one directory, far above what there is."""
 
 _LIMIT = 1 << 16
 """Bytes of an entry's file, of grubenv and of loader.conf."""
@@ -60,19 +56,8 @@ class Partition:
 
 
 def listed(folder: Path) -> list[str]:
-    """The names in a directory; none where there is none. Raises LoadError."""
-    try:
-        with os.scandir(folder) as entries:
-            names = sorted(each.name for each in islice(entries, _MOST + 1))
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-    except OSError as error:
-        sentence = f"Boot entries cannot be listed: {folder}: {words_of(error)}."
-        denied = isinstance(error, PermissionError)
-        raise LoadError(sentence, "Run this as root." if denied else "", denied=denied) from error
-    if len(names) > _MOST:
-        raise LoadError(f"{folder} has more than {_MOST} files.", "Remove what is not in use.")
-    return names
+    """The names in a directory of boot entries or kernels. Raises LoadError."""
+    return files.listed(folder, "Boot entries")
 
 
 def text_of(path: Path) -> str | None:
@@ -87,21 +72,32 @@ def type1(partition: Partition, grub: Mapping[str, str] | None) -> tuple[list[En
     """Those of loader/entries, and notes on what is left out; `grub` are GRUB's variables where
     that reads them. Raises LoadError.
     """
-    folder = partition.top / "loader/entries"
-    found, notes = [], []
+    return _collected(
+        partition.top / "loader/entries", ".conf", lambda path: _type1(partition, path, grub)
+    )
+
+
+def _collected(
+    folder: Path, suffix: str, read: Callable[[Path], Sequence[Entry]]
+) -> tuple[list[Entry], list[str]]:
+    """The entries of a directory's files, and a note on each file that cannot be taken for one."""
+    found: list[Entry] = []
+    notes: list[str] = []
     for name in listed(folder):
-        if name.startswith(".") or not name.lower().endswith(".conf"):
+        if name.startswith(".") or not name.lower().endswith(suffix):
             continue
         try:
-            entry = _type1(partition, folder / name, grub)
+            found += read(folder / name)
         except LoadError as error:
-            notes.append(f"The entry {name} is left out. {error.sentence}")
-            continue
-        found += [entry] if entry else []
+            notes.append(_left_out(name, error))
     return found, notes
 
 
-def _type1(partition: Partition, path: Path, grub: Mapping[str, str] | None) -> Entry | None:
+def _left_out(name: str, error: LoadError) -> str:
+    return f"The entry {name} is left out. {error.sentence}"
+
+
+def _type1(partition: Partition, path: Path, grub: Mapping[str, str] | None) -> Sequence[Entry]:
     try:
         text = small.contents(path, _LIMIT).decode("utf-8", "replace")
     except OSError as error:
@@ -111,10 +107,10 @@ def _type1(partition: Partition, path: Path, grub: Mapping[str, str] | None) -> 
     described = parse_entry(text)
     values = described.values
     if values.get("architecture", "").lower() not in _ARCHITECTURES:
-        return None
+        return ()
     named = next((values[key] for key in ("linux", "uki", "efi") if key in values), None)
     if named is None:
-        return None
+        return ()
     initrds = described.initrds
     options = described.options
     if grub is not None:
@@ -126,10 +122,10 @@ def _type1(partition: Partition, path: Path, grub: Mapping[str, str] | None) -> 
     with opened(kernel, "kernel") as file:
         unified = uki.is_pe(file)
         if unified and "linux" not in values and not _is_linux(file):
-            return None
+            return ()
         told = _release(file)
     name = counted(path.name[: -len(".conf")])
-    return Entry(
+    entry = Entry(
         id=f"{name.name}.conf",
         kind=Kind.TYPE1,
         title=values.get("title", name.name),
@@ -144,25 +140,20 @@ def _type1(partition: Partition, path: Path, grub: Mapping[str, str] | None) -> 
         tries_left=name.tries_left,
         tries_done=name.tries_done,
     )
+    return (entry,)
 
 
 def type2(partition: Partition) -> tuple[list[Entry], list[str]]:
     """Those of EFI/Linux, one for each profile, and notes on what is left out. Raises LoadError."""
-    folder = partition.top / "EFI/Linux"
-    found: list[Entry] = []
-    notes: list[str] = []
-    for name in listed(folder):
-        if name.startswith(".") or not name.lower().endswith(".efi"):
-            continue
-        try:
-            with opened(folder / name, "kernel") as file:
-                found += _type2(partition, file)
-        except LoadError as error:
-            notes.append(f"The entry {name} is left out. {error.sentence}")
-    return found, notes
+
+    def read(path: Path) -> Sequence[Entry]:
+        with opened(path, "kernel") as file:
+            return _type2(partition, file)
+
+    return _collected(partition.top / "EFI/Linux", ".efi", read)
 
 
-def _type2(partition: Partition, file: Opened) -> Iterable[Entry]:
+def _type2(partition: Partition, file: Opened) -> Sequence[Entry]:
     name = counted(file.path.name[: -len(".efi")])
     image = uki.unpack(file)
     if isinstance(image, uki.Stub):
@@ -180,7 +171,7 @@ def _type2(partition: Partition, file: Opened) -> Iterable[Entry]:
                 title=f"{title} ({profile.title})" if profile and profile.title else title,
                 kernel=file.path,
                 profile=str(profile.number) if profile else None,
-                release=own.release or release(own.linux.head(HEAD_SIZE)),
+                release=own.release,
                 version=_first(own.os_release, _VERSIONS),
                 sort_key=_first(own.os_release, _SORT_KEYS),
                 tries_left=name.tries_left,
@@ -225,7 +216,7 @@ def by_name(folder: Path, system: str, cmdline: str) -> tuple[list[Entry], list[
             with opened(folder / name, "kernel") as file:
                 told = _release(file)
         except LoadError as error:
-            notes.append(f"The entry {name} is left out. {error.sentence}")
+            notes.append(_left_out(name, error))
             continue
         initrds = [each.format(version) for each in _INITRDS if each.format(version) in names]
         found.append(
@@ -273,9 +264,7 @@ def _release(file: Opened) -> str | None:
     if not uki.is_pe(file):
         return release(file.head(HEAD_SIZE))
     image = uki.unpack(file)
-    if isinstance(image, uki.Stub):
-        return None
-    return image.release or release(image.linux.head(HEAD_SIZE))
+    return None if isinstance(image, uki.Stub) else image.release
 
 
 def _first(values: Mapping[str, str], keys: Iterable[str]) -> str:

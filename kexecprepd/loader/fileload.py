@@ -16,6 +16,7 @@ import os
 from collections.abc import Sequence
 from contextlib import ExitStack
 
+from . import kernel_call
 from .errors import LoadError, Refused
 from .files import Part
 from .plan import EMPTY_ARCHIVE
@@ -39,11 +40,11 @@ def load(linux: Part, initrds: Sequence[Part], initrd: memoryview | None, cmdlin
     with ExitStack() as stack:
         kernel_fd = linux.file.fd
         if not linux.is_whole:
-            kernel_fd = _in_memory("linux", [linux.head(linux.size)], stack)
+            kernel_fd = _in_memory("linux", linux.head(linux.size), stack)
         if len(initrds) == 1 and initrds[0].is_whole:
             initrd_fd = initrds[0].file.fd
         else:
-            initrd_fd = _in_memory("initrd", [EMPTY_ARCHIVE if initrd is None else initrd], stack)
+            initrd_fd = _in_memory("initrd", EMPTY_ARCHIVE if initrd is None else initrd, stack)
         _call(kernel_fd, initrd_fd, line + b"\0", 0)
 
 
@@ -55,14 +56,13 @@ def unload() -> None:
     _call(-1, -1, None, _UNLOAD)
 
 
-def _in_memory(name: str, content: Sequence[bytes | memoryview], stack: ExitStack) -> int:
+def _in_memory(name: str, content: bytes | memoryview, stack: ExitStack) -> int:
     try:
         fd = os.memfd_create(name, os.MFD_CLOEXEC)
         stack.callback(os.close, fd)
-        for each in content:
-            rest = memoryview(each)
-            while len(rest):
-                rest = rest[os.write(fd, rest) :]
+        rest = memoryview(content)
+        while len(rest):
+            rest = rest[os.write(fd, rest) :]
         os.lseek(fd, 0, os.SEEK_SET)
     except OSError as error:
         sentence = f"There is no memory for the {name} to be handed to the kernel."
@@ -71,33 +71,23 @@ def _in_memory(name: str, content: Sequence[bytes | memoryview], stack: ExitStac
 
 
 def _call(kernel_fd: int, initrd_fd: int, cmdline: bytes | None, flags: int) -> None:
-    if ctypes.sizeof(ctypes.c_void_p) != 8:  # its kernel has another call by that number
-        raise LoadError("This is a 32-bit Python.", "Use the distribution's own for x86-64.")
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
-    syscall.restype = ctypes.c_long
-    done = syscall(
-        ctypes.c_long(_NR_KEXEC_FILE_LOAD),
+    number = kernel_call.make(
+        _NR_KEXEC_FILE_LOAD,
         ctypes.c_int(kernel_fd),
         ctypes.c_int(initrd_fd),
         ctypes.c_ulong(len(cmdline or b"")),
         ctypes.c_char_p(cmdline),
         ctypes.c_ulong(flags),
     )
-    if done != 0:
-        raise refusal(ctypes.get_errno())
+    if number:
+        raise refusal(number)
 
 
 def refusal(number: int) -> Refused:
     """What the kernel means by an errno of kexec_file_load(2)."""
-    if number not in _WORDS:
-        words = os.strerror(number).lower()
-        return Refused(number, f"The kernel refused it: {words} (kexec_file_load).", _REPORT)
-    reason, hint = _WORDS[number]
-    name = errno.errorcode[number]
-    return Refused(number, f"The kernel refused it: {reason} ({name} of kexec_file_load).", hint)
+    return kernel_call.refused(number, _WORDS, "kexec_file_load")
 
 
-_REPORT = "Report this, with the kernel's version and what --dry-run prints."
 _SIGNED = (
     "Take a kernel that is signed with a key that this kernel trusts: the distribution's own, or "
     "one whose certificate is in the firmware's db. Of a unified kernel image its .linux has to be "

@@ -12,10 +12,14 @@ import stat
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from ..reading.tree import words_of
 from .errors import LoadError
+
+_MOST = 1000
+"""Names in a directory of boot entries or add-ons, far above what there is."""
 
 _ALIGNMENT = 4
 """Bytes. The kernel skips zeros up to here between archives (init/initramfs.c)."""
@@ -97,6 +101,25 @@ class Part:
     def head(self, size: int) -> bytes:
         """Its first bytes, fewer where it is shorter. Raises LoadError."""
         return self.file.read(self.start, min(size, self.size))
+
+
+def listed(folder: Path, what: str) -> list[str]:
+    """The names in a directory, in order; none where there is none.
+
+    `what` they are, such as "Boot entries", is for sentences. Raises LoadError.
+    """
+    try:
+        with os.scandir(folder) as entries:
+            names = sorted(each.name for each in islice(entries, _MOST + 1))
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+    except OSError as error:
+        sentence = f"{what} cannot be listed: {folder}: {words_of(error)}."
+        denied = isinstance(error, PermissionError)
+        raise LoadError(sentence, "Run this as root." if denied else "", denied=denied) from error
+    if len(names) > _MOST:
+        raise LoadError(f"{folder} has more than {_MOST} files.", "Remove what is not in use.")
+    return names
 
 
 def room() -> int:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from ..abi import bootparam
 from ..core.intervals import Interval, overlapping_pairs
-from . import assignments
+from . import assignments, bzimage
 from .errors import LoadError
 from .files import Opened, Part
 
@@ -54,19 +54,27 @@ class Profile:
 class UnifiedKernel:
     """What a unified kernel image gives the kernel; None for what it does not hold.
 
-    `release` is what `uname -r` says in the kernel, `profile` the one that was taken of `profiles`;
-    `measured` tells of a signature for what only a measured boot gives.
+    `uname` is the text of .uname, `profile` the one that was taken of `profiles`; `measured` tells
+    of a signature for what only a measured boot gives.
     """
 
     linux: Part
     ucode: Part | None
     initrd: Part | None
     cmdline: str | None
-    release: str | None
+    uname: str | None
     os_release: Mapping[str, str]
     profile: Profile | None
     profiles: tuple[Profile, ...]
     measured: bool
+
+    @property
+    def release(self) -> str | None:
+        """What `uname -r` says in the kernel, by itself where .uname does not say so.
+
+        Raises LoadError.
+        """
+        return self.uname or bzimage.release(self.linux.head(bzimage.HEAD_SIZE))
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +139,7 @@ def unpack(file: Opened, profile: str | None = None) -> UnifiedKernel | Stub:
         ucode=parts.get(".ucode"),
         initrd=parts.get(".initrd"),
         cmdline=texts.get(".cmdline"),
-        release=texts.get(".uname"),
+        uname=texts.get(".uname"),
         os_release=os_release,
         profile=taken,
         profiles=profiles,

@@ -26,7 +26,7 @@ from tests.support.recordings import add_range, materialise, remove, set_region,
 from tests.support.schemas import conform
 
 from .client import Client
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 pytestmark = pytest.mark.bus
 
@@ -40,8 +40,8 @@ def ctl(
     command = [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
     return subprocess.run(
         [*SETPRIV, *command] if user else command,
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**bus.environment, "PYTHONPATH": str(modules() if user else CHECKOUT)},
+        cwd="/" if user else CHECKOUT,
         capture_output=True,
         input=data,
         timeout=DEADLINE,

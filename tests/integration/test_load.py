@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.support.daemon import CHECKOUT, Daemon
+from tests.support.daemon import Daemon
 from tests.support.kernels import VERSION, bzimage, uki
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
@@ -31,7 +31,7 @@ from .live import (
     with_systemctl,
 )
 from .relay import on_the_way
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 pytestmark = pytest.mark.bus
 
@@ -52,13 +52,6 @@ def ctl(bus: PrivateBus, machine: Path) -> Ctl:
         return run_ctl(machine, {**bus.environment, **environment}, *arguments)
 
     return run
-
-
-@pytest.fixture
-def kernel(top: Path) -> Path:
-    path = top / "vmlinuz"
-    path.write_bytes(bzimage())
-    return path
 
 
 @pytest.fixture
@@ -218,8 +211,8 @@ def test_what_the_kernel_would_refuse_is_refused_before_and_noted_in_a_dry_run(
 def test_a_user_is_told_to_be_root(daemon: Daemon, bus: PrivateBus, kernel: Path) -> None:
     done = subprocess.run(
         [*SETPRIV, sys.executable, "-m", "kexecprepd.ctl", "load", "--dry-run", str(kernel)],
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**bus.environment, "PYTHONPATH": str(modules())},
+        cwd="/",
         capture_output=True,
         text=True,
         timeout=DEADLINE,

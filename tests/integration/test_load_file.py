@@ -41,13 +41,6 @@ def ctl(bus: PrivateBus, machine: Path) -> Ctl:
     return lambda *arguments: run_ctl(machine, bus.environment, *arguments)
 
 
-@pytest.fixture
-def kernel(top: Path) -> Path:
-    path = top / "vmlinuz"
-    path.write_bytes(bzimage())
-    return path
-
-
 def test_a_kernel_that_is_locked_down_is_asked_to_load_by_itself(
     ctl: Ctl, machine: Path, kernel: Path
 ) -> None:

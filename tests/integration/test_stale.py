@@ -47,13 +47,6 @@ def ctl(bus: PrivateBus, machine: Path, top: Path) -> Ctl:
 
 
 @pytest.fixture
-def kernel(top: Path) -> Path:
-    path = top / "vmlinuz"
-    path.write_bytes(bzimage())
-    return path
-
-
-@pytest.fixture
 def loaded(daemon: Daemon, client: Client, machine: Path, kernel: Path) -> Loaded:
     """What `kexecprepctl load` leaves when the kernel has taken it, which no test can have."""
     info = client.call("GetHandover")[2]

@@ -11,7 +11,9 @@ from __future__ import annotations
 from tests.lab.guest import Guest
 from tests.support.packages import CHECKOUT
 
-FOLDER = "/run/autopkgtest"
+FOLDER = "/var/tmp/autopkgtest"
+"""Nothing below /run can be executed."""
+
 PREPARE = "/tmp/autopkgtest-reboot-prepare"
 TESTS = CHECKOUT / "packaging" / "debian" / "tests"
 

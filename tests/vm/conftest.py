@@ -20,17 +20,18 @@ from .project import Boot, Installations, Installed
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Have each machine boot once, and stop before the next one does.
 
-    A test with a guest of its own comes before all of them.
+    Its tests run in the order in which they are written. A test with a guest of its own comes
+    before all of them.
     """
     items.sort(key=_turn)
 
 
-def _turn(item: pytest.Item) -> tuple[bool, int, str]:
+def _turn(item: pytest.Item) -> tuple[bool, int, str, int]:
     here = Path(__file__).parent in item.path.parents
     machine = item.callspec.params.get("machine") if hasattr(item, "callspec") else None
     if not isinstance(machine, Machine):
-        return here, -1, ""
-    return here, ALL.index(machine), item.path.name
+        return here, -1, "", 0
+    return here, ALL.index(machine), item.path.name, item.location[1] or 0
 
 
 @pytest.fixture(scope="session")

@@ -52,11 +52,10 @@ BOOKWORM, BOOKWORM_BROKER = Machine("bookworm"), Machine("bookworm", BROKER)
 TRIXIE, TRIXIE_BROKER = Machine("trixie"), Machine("trixie", BROKER)
 COMBINATIONS = (BOOKWORM, BOOKWORM_BROKER, TRIXIE, TRIXIE_BROKER)
 
-NO_RUNTIME = Machine("bookworm", options="efi=noruntime")
-NO_RUNTIME_TRIXIE = Machine("trixie", options="efi=noruntime")
+NO_RUNTIME = Machine("trixie", options="efi=noruntime")
 BIOS = Machine("bookworm", firmware=SEABIOS, firmware_name="seabios")
 MIXED_MODE = Machine("bookworm", firmware=OVMF32, firmware_name="ovmf32")
-UNSUPPORTED = (NO_RUNTIME, BIOS, MIXED_MODE, NO_RUNTIME_TRIXIE)
+UNSUPPORTED = (NO_RUNTIME, BIOS, MIXED_MODE)
 
 ONCE_EACH = (BOOKWORM, TRIXIE_BROKER)
 THE_OTHERS = (BOOKWORM_BROKER, TRIXIE)
@@ -83,4 +82,10 @@ ALL = (*COMBINATIONS, *UNSUPPORTED, *CHAINS)
 
 def on(machines: Iterable[Machine]) -> pytest.MarkDecorator:
     """Run a test, or a module, on each of these machines."""
-    return pytest.mark.parametrize("machine", machines, ids=str, indirect=True)
+    chosen = [pytest.param(each, marks=marks(each), id=str(each)) for each in machines]
+    return pytest.mark.parametrize("machine", chosen, indirect=True)
+
+
+def marks(machine: Machine) -> list[pytest.MarkDecorator]:
+    """What marks a test for being on it: `packaging/test --testing` is for what comes and goes."""
+    return [pytest.mark.testing] if machine.suite == "testing" else []

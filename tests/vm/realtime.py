@@ -36,11 +36,13 @@ find . | busybox cpio -o -H newc >../initrd
 
 def realtime_kernel(folder: Path) -> bytes:
     """The one of the release that this machine has, as apt finds it."""
+    # The mirror may have another one by now. A list that cannot be had is no reason to stop.
+    run_tool(["sh", "-c", "apt-get -qq update 2>&1 || :"])
     told = re.search(
         r"Depends: (linux-image-\S+)", run_tool(["apt-cache", "depends", META_PACKAGE])
     )
     if told is None:
-        raise ImageError(f"apt knows no {META_PACKAGE}: run apt-get update")
+        raise ImageError(f"apt knows no {META_PACKAGE}: see what apt-get update says")
     run_tool(["sh", "-ec", _FETCH, "sh", str(folder), told[1]])
     (kernel,) = folder.glob("vmlinuz-*")
     return kernel.read_bytes()

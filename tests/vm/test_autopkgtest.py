@@ -14,5 +14,5 @@ pytestmark = [pytest.mark.vm, on(ONCE_EACH)]
 
 
 def test_the_package_s_own_test_of_its_answers_passes(guest: Guest) -> None:
-    done = guest.run(prepare(guest, "answers"), timeout=180)
+    done = guest.run(prepare(guest, "answers"), timeout=900)
     assert "State: ready" in done.stdout

@@ -60,7 +60,7 @@ def machine(
 
 
 def ctl(guest: Guest, *arguments: str) -> str:
-    return guest.run(["kexecprepctl", *arguments], timeout=120).stdout
+    return guest.run(["kexecprepctl", *arguments], timeout=900).stdout
 
 
 def entries(guest: Guest) -> dict[str, dict[str, Any]]:
@@ -147,7 +147,7 @@ def test_what_grub_has_saved_is_the_default_where_it_reads_the_entries(machine: 
 def test_after_an_upgrade_a_plain_reboot_starts_the_new_kernel(machine: Guest) -> None:
     release = machine.run(["uname", "-r"]).stdout.strip()
     newer = f"9{release}"
-    machine.run(["systemctl", "enable", "--now", LOAD], timeout=180)
+    machine.run(["systemctl", "enable", "--now", LOAD], timeout=900)
     assert loaded(machine)["request"]["kernel"]["path"] == files_of(release)[0]
 
     old, new = files_of(release), files_of(newer)
@@ -155,7 +155,7 @@ def test_after_an_upgrade_a_plain_reboot_starts_the_new_kernel(machine: Guest) -
     # An initrd of another size, by which the next kernel can tell it.
     machine.run(["sh", "-c", f"cat {old[1]} >{new[1]}; head -c 4096 /dev/zero >>{new[1]}"])
     hook = "/etc/kernel/postinst.d/zzz-kexecprepd"
-    machine.run([hook, newer, new[0]], timeout=180)
+    machine.run([hook, newer, new[0]], timeout=900)
     assert loaded(machine)["request"]["kernel"]["path"] == new[0]
     size = int(machine.run(["stat", "-c", "%s", new[1]]).stdout)
 
@@ -183,7 +183,7 @@ def test_a_request_that_comes_later_is_not_passed_by(machine: Guest) -> None:
     machine.run(["sh", "-c", f"printf '\\7\\0\\0\\0\\356\\0' >{variable}"])
 
     # As a shutdown does, and then a start.
-    machine.run(["systemctl", "restart", LOAD], timeout=180)
+    machine.run(["systemctl", "restart", LOAD], timeout=900)
 
     assert machine.read_file("/sys/kernel/kexec_loaded") == b"0\n"
     said = machine.run(["journalctl", "--output=cat", f"--unit={LOAD}"]).stdout
@@ -194,7 +194,7 @@ def test_a_request_that_comes_later_is_not_passed_by(machine: Guest) -> None:
 
 def test_systemd_accepts_the_unit_without_a_word(machine: Guest) -> None:
     unit = f"/usr/lib/systemd/system/{LOAD}"
-    done = machine.run(["systemd-analyze", "verify", "--man=no", unit], timeout=120)
+    done = machine.run(["systemd-analyze", "verify", "--man=no", unit], timeout=900)
     assert done.stdout + done.stderr == ""
 
 
@@ -203,12 +203,12 @@ def test_a_realtime_kernel_is_told_beforehand_and_boots(machine: Guest) -> None:
     initrd = make_initrd(machine)
     line = "--append=console=ttyS0 panic=-1"
     done = machine.run(
-        ["kexecprepctl", "load", f"{TOP}/realtime", f"--initrd={initrd}", line], timeout=120
+        ["kexecprepctl", "load", f"{TOP}/realtime", f"--initrd={initrd}", line], timeout=900
     )
     assert "EFI is lost" in done.stdout
     assert "real-time one (PREEMPT_RT)" in done.stderr
 
-    machine.end(["kexecprepctl", "exec"], timeout=180)
+    machine.end(["kexecprepctl", "exec"], timeout=900)
 
     said = machine.console.read_text(errors="replace")
     assert any(END in each and "PREEMPT_RT" in each for each in said.splitlines())

@@ -64,21 +64,21 @@ def test_kexec_load_is_refused_beforehand(machine: Guest) -> None:
 
 
 def test_a_signed_kernel_is_loaded_by_the_kernel_itself_and_unloaded(machine: Guest) -> None:
-    said = machine.run(["kexecprepctl", "load", *KERNEL], timeout=120).stdout
+    said = machine.run(["kexecprepctl", "load", *KERNEL], timeout=900).stdout
     assert "by kexec_file_load(2); EFI is handed over by the kernel itself" in said
     assert kernel_loaded(machine)
     machine.run(["kexecprepctl", "unload"])
     assert not kernel_loaded(machine)
 
     initrd = f"--initrd={TOP}/initrd"
-    machine.run(["kexec", "-s", "-l", f"{TOP}/signed", initrd, "--reuse-cmdline"], timeout=120)
+    machine.run(["kexec", "-s", "-l", f"{TOP}/signed", initrd, "--reuse-cmdline"], timeout=900)
     assert kernel_loaded(machine)
     machine.run(["kexecprepctl", "unload"])
     assert not kernel_loaded(machine)
 
 
 def test_another_s_signature_is_refused_in_words(machine: Guest) -> None:
-    done = machine.run(["kexecprepctl", "load", f"{TOP}/of-debian"], check=False, timeout=120)
+    done = machine.run(["kexecprepctl", "load", f"{TOP}/of-debian"], check=False, timeout=900)
 
     assert done.returncode == 1
     assert "signed with a key that it does not trust" in done.stderr
@@ -87,7 +87,7 @@ def test_another_s_signature_is_refused_in_words(machine: Guest) -> None:
 
 
 def test_a_unified_image_starts_by_the_signature_of_its_kernel(machine: Guest) -> None:
-    machine.run(["kexecprepctl", "load", f"{TOP}/linux.efi"], timeout=120)
+    machine.run(["kexecprepctl", "load", f"{TOP}/linux.efi"], timeout=900)
     assert machine.reboot(["kexecprepctl", "exec"]) == "running"
 
     assert b"from=uki" in machine.read_file("/proc/cmdline")

@@ -25,7 +25,7 @@ main(["status"]), main(["check"])
 
 
 def test_no_module_uses_what_will_go(guest: Guest) -> None:
-    done = guest.run(["python3", "-c", AT_WORK], timeout=120)
+    done = guest.run(["python3", "-c", AT_WORK], timeout=900)
     assert "Warning" not in done.stderr
 
 
