@@ -204,7 +204,7 @@ def welcome() -> str:
     """What to try in the shell, and how to leave it."""
     return """The guest is yours now: a root shell in it. Worth trying:
 
-    kexecprepctl --help
+    man kexecprepctl
     busctl introspect org.kexecprepd1 /org/kexecprepd1
     kexecprepctl load /boot/vmlinuz-* --initrd /boot/initrd* --reuse-cmdline
     kexecprepctl exec

@@ -26,6 +26,7 @@ PACKAGES = (
     "kexec-tools",
     "kmod",
     "linux-image-amd64",
+    "man-db",
     "procps",
     "python3-pefile",
     "python3-pydbus",
@@ -44,7 +45,7 @@ LEFT_OUT = (
     "/usr/share/doc/*",
     "/usr/share/info/*",
     "/usr/share/locale/*",
-    "/usr/share/man/*",
+    "/usr/share/man/[a-z][a-z]/*",
     *(
         f"/lib/modules/*/kernel/{part}/*"
         for part in (
@@ -91,6 +92,7 @@ MASKED = (
     "serial-getty@ttyS0.service",
     "kexec-load.service",
     "kexec.service",
+    "man-db.timer",
     "modprobe@configfs.service",
     "modprobe@dm_mod.service",
     "modprobe@drm.service",
@@ -132,6 +134,8 @@ grep -qw bus=broker /proc/cmdline || exit 0
 ln -s /lib/systemd/system/dbus-broker.service "$2/dbus.service"
 END
 chmod 755 "$1/etc/systemd/system-generators/bus"
+# No index of the manual: `man` finds a page without, and each dpkg would make it anew.
+rm -f "$1/var/lib/man-db/auto-update"
 mkdir -p "$1/etc/systemd/journald.conf.d"
 # One file that is never full: while journald goes on to another, journalctl may read neither,
 # and says with status 0 that it ignores one.

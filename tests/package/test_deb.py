@@ -21,7 +21,7 @@ INFO = f"{MODULES}/kexecprepd-{__version__}.dist-info"
 
 OF_DEBIAN = {
     *(f"/usr/share/doc/kexecprepd/{name}" for name in ("changelog.gz", "changelog.Debian.gz")),
-    *(f"/usr/share/doc/kexecprepd/{name}" for name in ("copyright", "README.md.gz")),
+    "/usr/share/doc/kexecprepd/copyright",
     "/usr/share/lintian/overrides/kexecprepd",
 }
 """What the package has beyond packaging/install's files."""
@@ -66,6 +66,18 @@ def test_they_have_the_same_content_and_mode(unpacked: Path, installed: Path) ->
             continue
         assert shipped[name].read_bytes() == path.read_bytes(), name
         assert shipped[name].stat().st_mode == path.stat().st_mode, name
+
+
+def test_no_file_names_one_that_is_not_there(installed: Path) -> None:
+    there = files_below(installed)
+    folders = {str(parent) for name in there for parent in Path(name).parents}
+    for name, path in there.items():
+        text = path.read_text("utf-8").replace("\\-", "-")
+        named = re.findall(r"/usr/[\w./-]*kexecprep[\w./-]*", text)
+        assert {each.rstrip("./") for each in named} <= {*there, *folders}, name
+        if path.suffix == ".md":
+            links = re.findall(r"\]\(([^):]+)\)|`(\S+\.\w+)`", text)
+            assert all((path.parent / "".join(each)).is_file() for each in links), name
 
 
 def test_one_package_is_for_every_release(deb: Path, unpacked: Path) -> None:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The manual against the programs: what they take and give has its entry, and nothing else."""
 
+import json
 import re
 import shutil
 import subprocess
@@ -20,10 +21,11 @@ from kexecprepd.core.surroundings import CAUTIONS
 from kexecprepd.core.unsupported import CONTAINED, REASONS
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.exits import Exit
+from kexecprepd.ctl.output import SCHEMA
 from kexecprepd.reading import sysfs, tree
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import SIGNATURES
-from tests.support.manual import MAN, section, tags
+from tests.support.manual import MAN, examples, section, tags
 from tests.support.schemas import VERBS, schema
 
 FINDINGS = "kexecprepd-findings.7"
@@ -261,6 +263,23 @@ def test_every_member_of_the_json(verb: str) -> None:
     # It says that there is the same of both system calls.
     names = {name.replace("kexec-file-load-", "kexec-load-") for name in names}
     assert sorted(names - words - receipts) == []
+
+
+def test_no_line_of_an_example_is_cut_by_a_terminal_or_a_page() -> None:
+    pages = [path.name for path in MAN.glob("*.[1578]")]
+    lines = [line for page in pages for each in examples(page) for line in each.splitlines()]
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("verb", ["watch", "dump"])
+def test_the_json_of_an_example_is_whole(verb: str) -> None:
+    (shown,) = (each for each in examples("kexecprepctl.1") if f"{verb} --json" in each)
+    told = json.loads(shown[shown.index("{") :])
+    described = schema(verb)["properties"]
+    assert (told["schema"], sorted(told)) == (SCHEMA, sorted(described))
+    for name in ("timestamp", "generation"):
+        assert name not in told or f"{told[name]:#x}" == told[f"{name}-hex"]
 
 
 def members(part: Any) -> Iterator[str]:
