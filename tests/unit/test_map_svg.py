@@ -11,7 +11,7 @@ from kexecprepd.core.snapshot import RuntimeRegion
 from kexecprepd.ctl.__main__ import main
 from kexecprepd.ctl.map_svg import svg
 from tests.support.kernels import MIB, memory_map
-from tests.support.recordings import set_region
+from tests.support.recordings import materialise, set_region
 
 NAME = "{http://www.w3.org/2000/svg}"
 RUNTIME = 1 << 63
@@ -21,6 +21,14 @@ RANGES = memory_map((0, 1024 * MIB - 1, "System RAM"), (1024 * MIB, 2048 * MIB -
 def many(count: int) -> list[RuntimeRegion]:
     """Regions with memory between each and the next."""
     return [RuntimeRegion(n, 5 + n % 2, (1100 + 4 * n) * MIB, 0, 16, RUNTIME) for n in range(count)]
+
+
+def test_the_picture_in_the_readme_is_current(tmp_path: Path) -> None:
+    top = materialise("deb12-6.1-ovmf-q35-bgrt", tmp_path / "root")
+    picture = tmp_path / "map.svg"
+    assert main(["--root", str(top), "map", "--svg", str(picture)]) == 0
+    shown = Path(__file__).parents[2] / "examples/map.svg"
+    assert picture.read_text() == shown.read_text(), "make it anew: examples/map.svg"
 
 
 @pytest.mark.parametrize("count", [0, 6, 104])
