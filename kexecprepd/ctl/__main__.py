@@ -84,11 +84,10 @@ def _run(arguments: list[str]) -> int:
         parser.require_known(arguments)
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
-            parser.refuse(unknown, of_commands.get(options.command))
+            parser.refuse(unknown, options.command or "", of_commands)
     except SystemExit:
         sys.stdout.flush()  # what --help has printed
         raise
-    loads = options.command in ("entries", "load", "unload", "exec", "run")
     name = options.command or "status"
     if name == "help":
         with _screen(options, page=True, fit=False):

@@ -56,6 +56,8 @@ def adopt(options: Namespace) -> Exit:
     for unit in units:
         path = _path(options.root, unit)
         _require_ours(path)
+        if options.undo and not path.exists():
+            note(f"{unit} was not adopted.", quiet=options.quiet)
         try:
             _remove(path) if options.undo else _write(path)
         except OSError as error:

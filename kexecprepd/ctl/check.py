@@ -65,8 +65,8 @@ _SIGNED = (
 )
 
 _OFFLINE = (
-    "The answer is read from sysfs, here and now; `kexecprepctl load` takes the daemon to hand EFI "
-    "over."
+    "The answer is read from sysfs, here and now; to hand EFI over, `kexecprepctl load` needs the "
+    "daemon."
 )
 
 

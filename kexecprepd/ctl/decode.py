@@ -2,7 +2,9 @@
 """The command that explains a file that is handed from kernel to kernel, field by field."""
 
 import json
+import sys
 from argparse import Namespace
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,12 @@ from ..reading import small
 from ..reading.archive import MAGIC, RecordingError, load
 from ..reading.tree import ReadError, Tree, printable, words_of
 from .exits import CtlError, Exit, failed
-from .output import layout, plural, print_json, table
+from .output import Layout, layout, plural, print_json, table
 from .output import printable as shown
 
 _HINT = (
-    "It explains an image, boot_params, a setup_data node, a receipt, a snapshot.json or a "
-    "recording."
+    "It explains an image, boot_params, the folder of a setup_data node, a receipt, a "
+    "snapshot.json or a recording."
 )
 
 _READ_AT_A_GLANCE = 0xFFFF_FFFF
@@ -27,7 +29,7 @@ def explain(options: Namespace) -> Exit:
     """Take a file apart, and print its fields."""
     path = Path(options.file)
     try:
-        decoded = _node(path) if path.is_dir() else _file(path)
+        decoded = _node(path) if path.is_dir() else _file(options.file)
     except OSError as error:
         sentence = f"{printable(path)} cannot be read: {words_of(error)}."
         code = Exit.DENIED if isinstance(error, PermissionError) else Exit.FAILED
@@ -41,19 +43,35 @@ def explain(options: Namespace) -> Exit:
         print_json(_as_json(decoded), options.json)
         return Exit.OK
     print(f"{printable(path)}: {decoded.kind}\n")
-    rows = [
-        (f"{i.offset:#x}", str(i.size), shown(i.name), _value(i), shown(i.meaning))
-        for i in decoded.items
-    ]
-    heading = ("OFFSET", "SIZE", "FIELD", "VALUE", "MEANING")
-    print(table(heading, rows, frozenset({0, 1}), layout(options), elastic=(2, 4)))
+    print(_as_table(decoded.items, layout(options)))
     for note in decoded.notes:
         print(f"\nNote: {note}")
     return Exit.OK
 
 
+def _as_table(items: Sequence[Item], wanted: Layout) -> str:
+    """The fields, without the columns that tell of none of them: of the files of a recording there
+    is but their size.
+    """
+    heading = ("OFFSET", "SIZE", "FIELD", "VALUE", "MEANING")
+    rows = [
+        (f"{i.offset:#x}", str(i.size), shown(i.name), _value(i), shown(i.meaning)) for i in items
+    ]
+    told = [any(row[n] not in ("", "0", "0x0") for row in rows) for n in range(len(heading))]
+    kept = [n for n in range(len(heading)) if told[n] or len(rows) < 2]
+    return table(
+        [heading[n] for n in kept],
+        [[row[n] for n in kept] for row in rows],
+        frozenset(kept.index(n) for n in kept if n < 2),
+        wanted,
+        elastic=[kept.index(n) for n in kept if n in (2, 4)],
+    )
+
+
 def _node(path: Path) -> Decoded:
     """A folder of /sys/kernel/boot_params/setup_data."""
+    if not (path / "type").exists():
+        raise DecodeError("It is a folder, and not that of a setup_data node: it has no type.")
     with Tree.open(path) as tree:
         kind = tree.hex("type")
         return Decoded(f"setup_data node of type {kind:#x}", payload(kind, _data(tree), 0))
@@ -63,10 +81,13 @@ def _data(tree: Tree) -> bytes:
     return tree.bytes("data", small.LIMIT)
 
 
-def _file(path: Path) -> Decoded:
-    data = small.contents(path)
+def _file(name: str) -> Decoded:
+    standard_input = name == "-"
+    data = sys.stdin.buffer.read(small.LIMIT) if standard_input else small.contents(Path(name))
     if data.startswith(MAGIC):
-        members = load(path)
+        if standard_input:
+            raise DecodeError("A recording is read from its file alone.")
+        members = load(Path(name))
         items = [Item(0, len(content), name, "") for name, content in members.items() if content]
         return Decoded(f"recording of {plural(len(items), 'file')}", tuple(items))
     if data.lstrip().startswith(b"{"):
@@ -77,13 +98,13 @@ def _file(path: Path) -> Decoded:
 def _of_json(data: bytes) -> Decoded:
     try:
         content = json.loads(data)
+        if "from-boot-id" in content:
+            return Decoded("receipt", of_receipt(data))
+        if "snapshot" in content and "generation" in content:
+            return Decoded("snapshot.json", tuple(_members(content, "")))
     except (ValueError, RecursionError):
         raise DecodeError("It is JSON that is damaged.") from None
-    if "from-boot-id" in content:
-        return Decoded("receipt", of_receipt(data))
-    if "snapshot" not in content or "generation" not in content:
-        raise DecodeError("It is neither a receipt nor a snapshot.json.")
-    return Decoded("snapshot.json", tuple(_members(content, "")))
+    raise DecodeError("It is neither a receipt nor a snapshot.json.")
 
 
 def _members(value: Any, name: str) -> list[Item]:

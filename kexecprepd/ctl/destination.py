@@ -29,6 +29,8 @@ class Destination:
         try:
             self._target: Path | int = _STDOUT if name == "-" else _followed(Path(name))
             self.is_stdout = isinstance(self._target, int) and _is_stdout(self._target)
+            if isinstance(self._target, Path) and self._target.is_dir():
+                raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
             if _is_terminal(self._target):
                 sentence = "This is no text to read, and will not be written to a terminal."
                 hint = "Redirect standard output, or name a file."
@@ -106,12 +108,9 @@ def _is_terminal(target: Path | int) -> bool:
 def _is_plain(path: Path) -> bool:
     """Whether it can be replaced: a plain file, or one that is not there yet."""
     try:
-        mode = path.stat().st_mode
+        return stat.S_ISREG(path.stat().st_mode)
     except FileNotFoundError:
         return True
-    if stat.S_ISDIR(mode):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
-    return stat.S_ISREG(mode)
 
 
 def _into(fd: int, data: bytes) -> None:

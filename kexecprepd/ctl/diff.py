@@ -30,6 +30,11 @@ DAEMON = "daemon"
 _NEXT = 8
 """Bytes of an image that a loader writes its link into."""
 
+_ZEROS = bytes(256)
+"""A table that makes each byte 0."""
+
+_HINT = "Name a recording, an image, a folder that holds sys/, or: daemon."
+
 
 def diff(options: Namespace) -> Exit:
     """Print what differs; ends with DIFFERENT where anything does."""
@@ -52,7 +57,7 @@ def diff(options: Namespace) -> Exit:
 
 
 def _row(each: Difference) -> tuple[str, str, str, str]:
-    sides = ("-" if side is None else printable(side) for side in (each.before, each.after))
+    sides = ("-" if side is None else printable(side) or '""' for side in (each.before, each.after))
     before, after = sides
     return each.subject, printable(each.name), before, after
 
@@ -63,10 +68,12 @@ def _side(name: str) -> Sides:
     path = Path(name)
     try:
         if path.is_dir():
+            if not (path / "sys").is_dir():
+                raise CtlError(Exit.FAILED, f"{path_of(path)} is no tree: it has no sys/.", _HINT)
             return _of_tree(path)
         data = small.contents(path)
         if not data.startswith(MAGIC):
-            return {"image": of_image(unpack(bytes(_NEXT) + data[_NEXT:]))}
+            return {"image": of_image(unpack(data[:_NEXT].translate(_ZEROS) + data[_NEXT:]))}
         with extracted(path) as top:
             return _of_tree(top)
     except OSError as error:
@@ -75,7 +82,7 @@ def _side(name: str) -> Sides:
         raise CtlError(code, sentence) from error
     except ImageError as error:
         sentence = f"{path_of(path)} is no recording, and no image: {error.reason}."
-        raise CtlError(Exit.FAILED, sentence) from error
+        raise CtlError(Exit.FAILED, sentence, _HINT) from error
     except RecordingError as error:
         raise failed(error) from error
 

@@ -39,8 +39,8 @@ def as_table(
         rows,
         frozenset({2, 4}),
         layout,
-        spare=(7, 6),
-        elastic=(3,),
+        spare=(7, 6, 2, 1),
+        elastic=(3, 5),
         styles=[_style(row) for row in rows],
     )
 

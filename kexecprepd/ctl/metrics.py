@@ -44,7 +44,7 @@ def metrics(options: Namespace) -> Exit:
     """Print everything that is known; whoever runs it need not be root, but is told less then."""
     if options.json != "off":
         sentence = "metrics has a format of its own, and cannot be JSON."
-        raise CtlError(Exit.USAGE, sentence, "`kexecprepctl status --json=short` has the same.")
+        raise CtlError(Exit.USAGE, sentence, "`kexecprepctl check --json=short` has it all.")
     require_here(options)
     client = Client()
     properties = client.properties()

@@ -13,6 +13,7 @@ from .. import __version__
 from ..core.recording import ABOUT, FORMAT, Members, Share, redacted, shares
 from ..reading.archive import RecordingError, extracted, pack
 from ..reading.gather import gather
+from ..reading.small import text_or_none
 from ..reading.tree import ReadError
 from .destination import Destination
 from .exits import CtlError, Exit, failed
@@ -36,16 +37,28 @@ def record(options: Namespace) -> Exit:
         members: Members = gather(options.root)
     except ReadError as error:
         raise failed(error) from error
-    if options.redact:
+    # A record of a record without what tells the machine is one without that, too.
+    redact = options.redact or _is_redacted(options.root)
+    if redact:
         members = redacted(members)
-    members = {ABOUT: _about(redact=options.redact), **members}
+    members = {ABOUT: _about(redact=redact), **members}
     data = pack(members)
     told = shares(members)
-    if options.json == "off" and not options.quiet:
-        _say(options, told, data, aside=destination.is_stdout)
+    in_words = options.json == "off" and not options.quiet
+    # Not where the archive goes.
+    where = sys.stderr if destination.is_stdout else sys.stdout
+    if in_words:
+        rows = [(str(each.what), str(each.files), size(each.size)) for each in told]
+        layout = Layout(width(where), legend=not options.no_legend)
+        print(table(("WHAT", "FILES", "SIZE"), rows, frozenset({1, 2}), layout), file=where)
     destination.write(data)
-    if options.json != "off" and not destination.is_stdout:
-        print_json(_as_json(options, told, data), options.json)
+    if in_words:
+        files = plural(sum(each.files for each in told), "file")
+        name = "Standard output" if options.file == "-" else printable(options.file)
+        print(f"\n{name}: {files}, {size(len(data))} when compressed.", file=where)
+        print(fitted(_REDACTED if redact else _TELLING, width(where)), file=where, flush=True)
+    elif options.json != "off" and not destination.is_stdout:
+        print_json(_as_json(options.file, told, data, redact=redact), options.json)
     return Exit.OK
 
 
@@ -75,24 +88,20 @@ def _about(*, redact: bool) -> bytes:
     return json.dumps(content, separators=(",", ":")).encode() + b"\n"
 
 
-def _say(options: Namespace, told: tuple[Share, ...], data: bytes, *, aside: bool) -> None:
-    where = sys.stderr if aside else sys.stdout  # not where the archive goes
-    rows = [(str(each.what), str(each.files), size(each.size)) for each in told]
-    columns = width(where)
-    layout = Layout(columns, legend=not options.no_legend)
-    print(table(("WHAT", "FILES", "SIZE"), rows, frozenset({1, 2}), layout), file=where)
-    files = plural(sum(each.files for each in told), "file")
-    name = "Standard output" if options.file == "-" else printable(options.file)
-    told_of = f"\n{name}: {files}, {size(len(data))} when compressed."
-    print(told_of, file=where)
-    print(fitted(_REDACTED if options.redact else _TELLING, columns), file=where, flush=True)
+def _is_redacted(root: Path) -> bool:
+    """Whether the root is that of a record which was redacted."""
+    try:
+        about = json.loads(text_or_none(root / ABOUT) or "{}")
+    except ValueError:
+        return False
+    return isinstance(about, dict) and about.get("redacted") is True
 
 
-def _as_json(options: Namespace, told: tuple[Share, ...], data: bytes) -> dict[str, Any]:
+def _as_json(file: str, told: tuple[Share, ...], data: bytes, *, redact: bool) -> dict[str, Any]:
     return {
-        "file": options.file,
+        "file": file,
         "size": len(data),
-        "redacted": options.redact,
+        "redacted": redact,
         "contents": [
             {"what": str(each.what), "files": each.files, "size": each.size} for each in told
         ],

@@ -3,8 +3,12 @@
 
 import argparse
 import re
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Mapping
 from typing import Any, NoReturn
+
+from .exits import Exit
+from .terminal import fitted, width
 
 # What argparse says of a value that is none of its choices, whichever quotes it has for those.
 _NO_CHOICE = re.compile(r"argument (.*?): invalid choice: '(.*?)' \(choose from (.*)\)")
@@ -33,7 +37,9 @@ class Parser(argparse.ArgumentParser):
             message = f"{argument} cannot be {word!r}. {_like(word, known)}".rstrip()
             if not message.endswith("?"):
                 message = f"{message} It is one of {', '.join(known)}."
-        super().error(message)
+        self.print_usage(sys.stderr)
+        told = fitted(f"{self.prog}: error: {message}", width(sys.stderr))
+        self.exit(Exit.USAGE, f"{told}\n")
 
     def require_known(self, words: Iterable[str]) -> None:
         """End with 2 where one of the options before all else is not known: what follows it would
@@ -43,16 +49,24 @@ class Parser(argparse.ArgumentParser):
             if not word.startswith("--") or word == "--":
                 return
             if word.partition("=")[0] not in (*self._options, *self._hidden):
-                self.refuse([word], None)
+                self.refuse([word], "", {})
 
-    def refuse(self, words: Iterable[str], command: "Parser | None") -> NoReturn:
+    def refuse(
+        self, words: Iterable[str], command: str, of_commands: Mapping[str, "Parser"]
+    ) -> NoReturn:
         """End with 2 for words that neither this parser nor that of the command knows."""
         word, *_ = words
+        parser = of_commands.get(command, self)
         if not word.startswith("-"):
-            self.error(f"There is one word too many: {word!r}.")
-        known = {*self._options, *(command._options if command else ())}
+            parser.error(f"There is one word too many: {word!r}.")
         name = word.partition("=")[0]
-        self.error(f"There is no option {name}. {_like(name, known)}".rstrip())
+        if name in self._options:
+            parser.error(f"{name} stands before the command.")
+        others = [each for each, its in of_commands.items() if name in its._options]
+        if others:
+            parser.error(f"{command} has no option {name}: that is for {', '.join(others)}.")
+        known = {*self._options, *parser._options}
+        parser.error(f"There is no option {name}. {_like(name, known)}".rstrip())
 
 
 def _like(word: str, known: Iterable[str]) -> str:

@@ -202,7 +202,7 @@ def _file(file: Opened) -> File:
 def _of_initrds(given: list[Opened]) -> list[str]:
     """What there is to note of files that are no initrds."""
     told = ((each.path, magic.no_initrd(each.head(bzimage.HEAD_SIZE))) for each in given)
-    return [f"The initrd {path} looks like none: {words}." for path, words in told if words]
+    return [f"The file {path} looks like no initrd: {words}." for path, words in told if words]
 
 
 def _cmdline(options: Namespace, own: str | None, by_entry: bool) -> str:

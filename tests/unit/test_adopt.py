@@ -76,12 +76,15 @@ def test_what_is_adopted_is_listed(
     assert shown["adopted"] == ["a@.service", "kexec-load.service"]
 
 
-def test_undone_nothing_of_it_is_left(tree: Path, adopt: Any) -> None:
+def test_undone_nothing_of_it_is_left(
+    tree: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     adopt("a.service", "b.service", "c.service")
     other = tree / UNITS / "b.service.d/mine.conf"
     other.write_text("[Service]\n")
 
     assert adopt("--undo", "a.service", "b.service", "d.service") == 0
+    assert capsys.readouterr().err == "note: d.service was not adopted.\n"
 
     assert sorted(each.name for each in (tree / UNITS).iterdir()) == ["b.service.d", "c.service.d"]
     assert list(other.parent.iterdir()) == [other]

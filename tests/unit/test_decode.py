@@ -79,6 +79,7 @@ DAMAGED = {
     "a bad receipt": struct.pack("<QII", 0, NODE, 2) + b"{}",
     "half JSON": b'{"format":1,',
     "deep JSON": b'{"a":' + b"[" * 100_000,
+    "deep members": b'{"generation":1,"snapshot":' + b"[" * 900 + b"]" * 900 + b"}",
     "other JSON": b'{"format":1}',
     "half an archive": b"\x1f\x8b\x08",
 }
@@ -96,6 +97,32 @@ def test_what_it_cannot_be_is_one_sentence(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert shown.err.startswith(f"kexecprepctl: {path} ")
+
+
+def test_a_folder_that_is_no_node_is_not_called_broken_sysfs(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["decode", str(tree)]) == Exit.FAILED
+    assert "not that of a setup_data node" in capsys.readouterr().err
+
+
+def test_of_a_recording_it_shows_no_empty_columns(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "recording"
+    assert main(["-q", "--root", str(tree), "record", str(file)]) == 0
+    assert main(["decode", str(file)]) == 0
+    _, _, heading, *_ = capsys.readouterr().out.splitlines()
+    assert heading.split() == ["SIZE", "FIELD"]
+
+
+def test_standard_input_is_explained(
+    image: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with image.open() as opened:
+        monkeypatch.setattr("sys.stdin", opened)
+        assert main(["decode", "-"]) == 0
+    assert "fw_vendor" in capsys.readouterr().out
 
 
 def test_a_file_of_a_gibibyte_is_not_read(

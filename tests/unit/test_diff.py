@@ -63,4 +63,16 @@ def test_what_is_neither_is_one_sentence(
     path = tmp_path / "file"
     path.write_bytes(content)
     assert main(["diff", str(tree), str(path)]) == Exit.FAILED
-    assert capsys.readouterr().err.startswith(f"kexecprepctl: {path} is no recording")
+    said = capsys.readouterr().err
+    assert said.startswith(f"kexecprepctl: {path} is no recording")
+    assert content or "0 bytes are not" in said
+
+
+def test_a_folder_that_is_no_tree_is_told_what_is_missing(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["diff", str(tmp_path / "none"), str(tree)]) == Exit.FAILED
+    (tmp_path / "none").mkdir()
+    capsys.readouterr()
+    assert main(["diff", str(tmp_path / "none"), str(tree)]) == Exit.FAILED
+    assert "it has no sys/" in capsys.readouterr().err

@@ -61,9 +61,10 @@ def test_a_recording_answers_as_the_machine_does(
         assert told(capsys, "--root", file, command) == told(capsys, "--root", tree, command)
 
 
-def test_a_recording_of_a_recording_is_the_same(tree: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("redact", [False, True])
+def test_a_recording_of_a_recording_is_the_same(tree: Path, tmp_path: Path, redact: bool) -> None:
     first, second = tmp_path / "first", tmp_path / "second"
-    assert main(["--root", str(tree), "record", str(first)]) == 0
+    assert main(["--root", str(tree), "record", str(first), *["--redact"] * redact]) == 0
     assert main(["--root", str(first), "record", str(second)]) == 0
     assert first.read_bytes() == second.read_bytes()
 
@@ -74,6 +75,16 @@ def test_record_says_what_is_in_it(tree: Path, capsys: pytest.CaptureFixture[str
     out = capsys.readouterr().out
     assert "kernel command line" in out
     assert "use --redact" in out
+
+
+def test_where_nothing_can_be_written_nothing_is_said_to_be(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["--root", str(tree), "record", str(tree)]) == Exit.FAILED
+    shown = capsys.readouterr()
+    assert (shown.out, "cannot be written: is a directory" in shown.err) == ("", True)
+    assert main(["--root", str(tree), "record", "/dev/full"]) == Exit.FAILED
+    assert "when compressed" not in capsys.readouterr().out
 
 
 def test_what_tells_the_machine_is_left_out(tree: Path) -> None:

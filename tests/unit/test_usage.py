@@ -15,6 +15,13 @@ def refusal(capsys: pytest.CaptureFixture[str], line: str) -> str:
     return capsys.readouterr().err.splitlines()[-1]
 
 
+def usage(capsys: pytest.CaptureFixture[str], line: str) -> str:
+    """The usage that is shown with it."""
+    with pytest.raises(SystemExit):
+        main(line.split())
+    return capsys.readouterr().err.partition("error:")[0]
+
+
 @pytest.mark.parametrize(
     ("line", "meant"),
     [
@@ -59,6 +66,19 @@ def test_nor_may_one_of_the_daemon(capsys: pytest.CaptureFixture[str]) -> None:
         daemon.main(["--ro", "/nowhere"])
     assert ended.value.code == 2
     assert "--ro" in capsys.readouterr().err
+
+
+def test_an_option_in_the_wrong_place_has_the_right_one_told(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert refusal(capsys, "status --version").endswith("--version stands before the command.")
+    told = refusal(capsys, "map --kernel x")
+    assert told.endswith("map has no option --kernel: that is for check.")
+
+
+def test_the_usage_that_is_shown_is_the_command_s(capsys: pytest.CaptureFixture[str]) -> None:
+    assert "--svg FILE" in usage(capsys, "map --svgg x")
+    assert " A B" in usage(capsys, "diff a b c")
 
 
 def test_a_word_too_many_is_named(capsys: pytest.CaptureFixture[str]) -> None:
