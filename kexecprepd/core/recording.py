@@ -12,6 +12,7 @@ from enum import StrEnum
 from ..abi.bootparam import EDD_COUNTS, EDD_MBR_SIG_BUFFER, EDDBUF, EDID_INFO, SIZE, Area
 from ..abi.setup_data import SETUP_APPLE_PROPERTIES, SETUP_KEXP, SETUP_PCI
 from . import receipt
+from .cmdline import words
 from .receipt import Receipt
 
 FORMAT = 1
@@ -33,7 +34,11 @@ _DATA = re.compile(rf"{SETUP_DATA}/([0-9]+)/data")
 _DEVICES = (EDID_INFO, EDD_COUNTS, EDD_MBR_SIG_BUFFER, EDDBUF)
 """What boot_params has of the screen's and the disks' own numbers."""
 
-_DECISIVE = re.compile(r"(noefi|efi=|mem=|memmap=|add_efi_memmap|kho=|--$)")
+_DECISIVE = re.compile(
+    r"noefi|add_efi_memmap|kernelcore=mirror|efi=[a-z_,:0-9-]*|kho=\w*"
+    r"|(?:mem|memmap)=(?:nopentium|exactmap|[0-9a-fkmgtpex@#$!%,+-]*)",
+    re.IGNORECASE,
+)
 """What of a command line decides on an answer, and tells of the machine what the maps do."""
 
 
@@ -98,8 +103,8 @@ def _redacted(path: str, content: bytes | None, members: Members) -> bytes | Non
     if content is None:
         return None
     if path == "proc/cmdline":
-        words = content.decode("ascii", "replace").split()
-        return " ".join(word for word in words if _DECISIVE.match(word)).encode() + b"\n"
+        told = words(content.decode("ascii", "replace"))
+        return " ".join(word for word in told if _DECISIVE.fullmatch(word)).encode() + b"\n"
     if path == "proc/version":
         return b"Linux version (left out)" + (
             b" PREEMPT_RT\n" if b"PREEMPT_RT" in content else b"\n"
@@ -108,8 +113,8 @@ def _redacted(path: str, content: bytes | None, members: Members) -> bytes | Non
         return _NO_BOOT_ID.encode() + b"\n"
     if path.startswith(f"{EFIVARS}/LoaderEntry"):
         return content[:4] + "(left out)\0".encode("utf-16-le")
-    if path == f"{BOOT_PARAMS}/data" and len(content) == SIZE:
-        return _blanked(content, _DEVICES)
+    if path == f"{BOOT_PARAMS}/data":
+        return _blanked(content, _DEVICES) if len(content) == SIZE else bytes(len(content))
     match = _DATA.fullmatch(path)
     kind = members.get(f"{SETUP_DATA}/{match[1]}/type") if match else None
     return _node(kind, content) if kind else content

@@ -70,10 +70,12 @@ def _unexpected(error: OSError) -> CtlError:
 
 
 def _tell(error: CtlError) -> Exit:
+    from .output import printable  # late: --help does without
+
     prefix, columns = prefix_of_errors(), width(sys.stderr)
-    print(fitted(f"{prefix}kexecprepctl: {error.sentence}", columns), file=sys.stderr)
-    if error.hint:
-        print(fitted(f"{prefix}  {error.hint}", columns), file=sys.stderr)
+    for text in filter(None, (f"kexecprepctl: {error.sentence}", f"  {error.hint}".rstrip())):
+        shown = "\n".join(printable(line, unicode=True) for line in text.split("\n"))
+        print(fitted(f"{prefix}{shown}", columns), file=sys.stderr)
     streams.finish()
     return error.code
 

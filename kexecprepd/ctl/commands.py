@@ -103,10 +103,7 @@ def findings(options: Namespace) -> Exit:
 
 def dump(options: Namespace) -> Exit:
     """The image into a file: the daemon's, or with --force one packed here and now."""
-    destination = Destination(options.file)
-    if destination.is_stdout and options.json != "off":
-        sentence = "The image and JSON cannot both go to standard output."
-        raise CtlError(Exit.USAGE, sentence, "Name a file, or leave --json out.")
+    destination = Destination(options.file, options.json)
     here = options.force or options.root != _HERE
     data, about = _packed_here(options) if here else _served()
     destination.write(data)

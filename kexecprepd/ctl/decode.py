@@ -13,6 +13,7 @@ from ..reading import small
 from ..reading.archive import MAGIC, RecordingError, load
 from ..reading.tree import ReadError, Tree, printable, words_of
 from .exits import CtlError, Exit, failed
+from .here import require_here
 from .output import Layout, layout, plural, print_json, table
 from .output import printable as shown
 
@@ -21,12 +22,16 @@ _HINT = (
     "snapshot.json or a recording."
 )
 
+_DEEPEST = 100
+"""Levels of JSON that are explained."""
+
 _READ_AT_A_GLANCE = 0xFFFF_FFFF
 """What is larger is an address or a set of flags, and of no use in decimal."""
 
 
 def explain(options: Namespace) -> Exit:
     """Take a file apart, and print its fields."""
+    require_here(options)
     path = Path(options.file)
     try:
         decoded = _node(path) if path.is_dir() else _file(options.file)
@@ -107,11 +112,13 @@ def _of_json(data: bytes) -> Decoded:
     raise DecodeError("It is neither a receipt nor a snapshot.json.")
 
 
-def _members(value: Any, name: str) -> list[Item]:
+def _members(value: Any, name: str, depth: int = 0) -> list[Item]:
+    if depth > _DEEPEST:
+        raise DecodeError("It is JSON that is deeper than any snapshot.json.")
     if isinstance(value, dict | list):
         named = value.items() if isinstance(value, dict) else enumerate(value)
         prefix = f"{name}." if name else ""
-        return [item for key, each in named for item in _members(each, f"{prefix}{key}")]
+        return [item for key, each in named for item in _members(each, f"{prefix}{key}", depth + 1)]
     number = type(value) is int and value >= 0
     return [Item(0, 0, name, value if number else json.dumps(value).strip('"'))]
 

@@ -20,11 +20,12 @@ _MAX_LINKS = 40
 class Destination:
     """Where to write, by the name that the user gave it: `-` is standard output.
 
-    `is_stdout` is whether nothing else may be printed. Making one raises CtlError for a terminal,
-    which takes nothing but text, and for a name that leads nowhere.
+    `is_stdout` is whether nothing else may be printed, JSON neither, which `json` is the mode of.
+    Making one raises CtlError for that, for a terminal, which takes nothing but text, and for a
+    name that leads nowhere.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, json: str) -> None:
         self._name = name
         try:
             self._target: Path | int = _STDOUT if name == "-" else _followed(Path(name))
@@ -37,6 +38,9 @@ class Destination:
                 raise CtlError(Exit.USAGE, sentence, hint)
         except OSError as error:
             raise self._failed(error) from error
+        if self.is_stdout and json != "off":
+            sentence = "The file and JSON cannot both go to standard output."
+            raise CtlError(Exit.USAGE, sentence, "Name a file, or leave --json out.")
 
     def write(self, data: bytes) -> None:
         """Write all of it. A plain file is one that only its owner may read, and an old one stays
@@ -72,6 +76,9 @@ def _followed(path: Path) -> Path | int:
         ours = folder.parts[:3] == ("/", "proc", str(os.getpid())) and folder.name == "fd"
         if ours and path.name.isdecimal():
             return _given(int(path.name))
+        theirs = folder.parts[:2] == ("/", "proc") and folder.name == "fd"
+        if theirs and not path.is_file():
+            return path  # the name of a pipe or a socket there leads nowhere
         path = folder / path.name
         if not path.is_symlink():
             return path
@@ -120,7 +127,7 @@ def _into(fd: int, data: bytes) -> None:
 
 def _replace(path: Path, data: bytes) -> None:
     with uninterrupted():
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        fd, name = tempfile.mkstemp(prefix=".kexecprepctl.", dir=path.parent)
         try:
             _into(fd, data)
             os.replace(name, path)

@@ -2,10 +2,12 @@
 """The command that tells two recordings, images or trees, or the running daemon, apart."""
 
 from argparse import Namespace
+from dataclasses import asdict
 from pathlib import Path
 
 from ..core.difference import (
     Difference,
+    Facts,
     Sides,
     differences,
     of_image,
@@ -15,14 +17,17 @@ from ..core.difference import (
 )
 from ..core.finding import State
 from ..core.image import ImageError, compose, unpack
-from ..reading import small
-from ..reading.archive import MAGIC, RecordingError, extracted
+from ..reading import proc, small
+from ..reading.archive import MAGIC
+from ..reading.kernel import read_system
 from ..reading.tree import printable as path_of
 from ..reading.tree import words_of
 from .client import Client
-from .exits import CtlError, Exit, failed
+from .exits import CtlError, Exit
+from .here import require_here
 from .offline import Offline
 from .output import layout, print_json, printable, table
+from .record import tree_of
 
 DAEMON = "daemon"
 """What stands for the running daemon in place of a file."""
@@ -38,9 +43,14 @@ _HINT = "Name a recording, an image, a folder that holds sys/, or: daemon."
 
 def diff(options: Namespace) -> Exit:
     """Print what differs; ends with DIFFERENT where anything does."""
+    require_here(options)
     before, after = _side(options.before), _side(options.after)
     found = differences(before, after)
     compared = [subject for subject in before if subject in after]
+    if not compared:
+        sides = f"{path_of(options.before)} and {path_of(options.after)}"
+        sentence = f"{sides} have nothing in common that could be compared."
+        raise CtlError(Exit.FAILED, sentence, "An image is compared with what has one.")
     if options.json != "off":
         rows = [
             {"subject": d.subject, "name": d.name, "before": d.before, "after": d.after}
@@ -74,7 +84,7 @@ def _side(name: str) -> Sides:
         data = small.contents(path)
         if not data.startswith(MAGIC):
             return {"image": of_image(unpack(data[:_NEXT].translate(_ZEROS) + data[_NEXT:]))}
-        with extracted(path) as top:
+        with tree_of(path) as top:
             return _of_tree(top)
     except OSError as error:
         sentence = f"{path_of(path)} cannot be read: {words_of(error)}."
@@ -83,8 +93,6 @@ def _side(name: str) -> Sides:
     except ImageError as error:
         sentence = f"{path_of(path)} is no recording, and no image: {error.reason}."
         raise CtlError(Exit.FAILED, sentence, _HINT) from error
-    except RecordingError as error:
-        raise failed(error) from error
 
 
 def _of_tree(root: Path) -> Sides:
@@ -93,12 +101,21 @@ def _of_tree(root: Path) -> Sides:
     sides = {
         "verdict": verdict,
         "kernel": of_kernel(source.snapshot),
+        "system": _of_system(root),
         "memory map": of_memory_map(source.memory_map()),
     }
     try:
         return {**sides, "image": of_image(compose(source.snapshot))}
     except ImageError:
         return sides  # without EFI; the verdict says so
+
+
+def _of_system(root: Path) -> Facts:
+    facts = {name: str(value) for name, value in asdict(read_system(root)).items()}
+    try:
+        return {**facts, "version": proc.text(root, "version")}
+    except OSError:
+        return facts  # a tree without proc/
 
 
 def _of_daemon() -> Sides:

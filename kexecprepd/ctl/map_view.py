@@ -39,8 +39,9 @@ def as_table(
         rows,
         frozenset({2, 4}),
         layout,
-        spare=(7, 6, 2, 1),
+        spare=(7, 6),
         elastic=(3, 5),
+        last=(2, 1),
         styles=[_style(row) for row in rows],
     )
 

@@ -38,7 +38,7 @@ def show_map(options: Namespace) -> Exit:
 
 
 def _save(options: Namespace, picture: bytes) -> Exit:
-    destination = Destination(options.svg)
+    destination = Destination(options.svg, options.json)
     destination.write(picture)
     if destination.is_stdout:
         return Exit.OK

@@ -90,12 +90,14 @@ def table(
     *,
     spare: Sequence[int] = (),
     elastic: Sequence[int] = (),
+    last: Sequence[int] = (),
     styles: Sequence[str] = (),
 ) -> str:
     """Rows below a heading, in columns as wide as they need; the columns in `right` end flush.
 
     Where that is too wide for the layout, the columns in `spare` are left out, in their order,
-    and then the cells of those in `elastic` are cut, the widest first. `styles` are the rows'.
+    and then the cells of those in `elastic` are cut, the widest first. The columns in `last` are
+    left out where that would not do. `styles` are the rows'.
     """
     kept = list(range(len(heading)))
     lines = [heading, *rows] if layout.legend else list(rows)
@@ -108,6 +110,10 @@ def table(
 
     for column in spare:
         if excess() > 0:
+            kept.remove(column)
+    to_cut = sum(max(0, widths[column] - _NARROW) for column in elastic if column in kept)
+    for column in last:
+        if excess() > to_cut:
             kept.remove(column)
     while excess() > 0 and (wide := [c for c in elastic if c in kept and widths[c] > _NARROW]):
         widths[max(wide, key=lambda column: widths[column])] -= 1

@@ -11,7 +11,7 @@ from typing import Any
 
 from .. import __version__
 from ..core.recording import ABOUT, FORMAT, Members, Share, redacted, shares
-from ..reading.archive import RecordingError, extracted, pack
+from ..reading.archive import RecordingError, extract, pack
 from ..reading.gather import gather
 from ..reading.small import text_or_none
 from ..reading.tree import ReadError
@@ -19,6 +19,7 @@ from .destination import Destination
 from .exits import CtlError, Exit, failed
 from .output import Layout, plural, print_json, printable, size, table
 from .terminal import fitted, width
+from .uninterrupted import temporary_folder
 
 _TELLING = (
     "It tells physical addresses, and this machine from others: look at it before you give it "
@@ -32,7 +33,7 @@ _REDACTED = (
 
 def record(options: Namespace) -> Exit:
     """Say what goes into the file, then write it."""
-    destination = Destination(options.file)
+    destination = Destination(options.file, options.json)
     try:
         members: Members = gather(options.root)
     except ReadError as error:
@@ -57,7 +58,7 @@ def record(options: Namespace) -> Exit:
         name = "Standard output" if options.file == "-" else printable(options.file)
         print(f"\n{name}: {files}, {size(len(data))} when compressed.", file=where)
         print(fitted(_REDACTED if redact else _TELLING, width(where)), file=where, flush=True)
-    elif options.json != "off" and not destination.is_stdout:
+    elif options.json != "off":
         print_json(_as_json(options.file, told, data, redact=redact), options.json)
     return Exit.OK
 
@@ -69,18 +70,27 @@ def replayed(options: Namespace) -> Iterator[None]:
     if options.command == "adopt" or recording.is_dir() or not recording.exists():
         yield
         return
-    try:
-        with extracted(recording) as top:
-            options.root = top
-            try:
-                yield
-            except CtlError as error:  # which names the recording, not where it is unpacked
-                sentence = error.sentence.replace(str(top), str(recording))
-                raise CtlError(error.code, sentence, error.hint) from error
-    except RecordingError as error:
-        raise failed(error) from error
-    finally:
-        options.root = recording
+    with tree_of(recording) as options.root:
+        try:
+            yield
+        finally:
+            options.root = recording
+
+
+@contextmanager
+def tree_of(recording: Path) -> Iterator[Path]:
+    """A recording as a tree, which is gone afterwards. Raises CtlError, which names the recording
+    and not where it is unpacked.
+    """
+    with temporary_folder() as top:
+        try:
+            extract(recording, top)
+            yield top
+        except RecordingError as error:
+            raise failed(error) from error
+        except CtlError as error:
+            sentence = error.sentence.replace(str(top), printable(str(recording)))
+            raise CtlError(error.code, sentence, error.hint) from error
 
 
 def _about(*, redact: bool) -> bytes:

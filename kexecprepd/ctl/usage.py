@@ -34,11 +34,13 @@ class Parser(argparse.ArgumentParser):
         if found := _NO_CHOICE.search(message):
             argument, word, choices = found.groups()
             known = re.findall(r"[\w-]+", choices)
-            message = f"{argument} cannot be {word!r}. {_like(word, known)}".rstrip()
+            message = f"{argument} cannot be '{word}'. {_like(word, known)}".rstrip()
             if not message.endswith("?"):
                 message = f"{message} It is one of {', '.join(known)}."
+        from .output import printable  # late: who spells it right need not wait
+
         self.print_usage(sys.stderr)
-        told = fitted(f"{self.prog}: error: {message}", width(sys.stderr))
+        told = fitted(f"{self.prog}: error: {printable(message, unicode=True)}", width(sys.stderr))
         self.exit(Exit.USAGE, f"{told}\n")
 
     def require_known(self, words: Iterable[str]) -> None:
@@ -70,7 +72,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def _like(word: str, known: Iterable[str]) -> str:
-    from difflib import get_close_matches  # late: who spells it right need not wait
+    from difflib import get_close_matches  # late, too
 
     found = get_close_matches(word, sorted(known), n=1)
     return f"Did you mean {found[0]}?" if found else ""

@@ -11,10 +11,7 @@ import json
 import os
 import re
 import tarfile
-import tempfile
 import zlib
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from ..core.errors import KexecprepdError
@@ -28,6 +25,9 @@ MAGIC = b"\x1f\x8b"
 
 _UNPACKED = 2 * LIMIT + (16 << 20)
 """Bytes of a tar archive: contents, and for each file or folder a header and what fills a block."""
+
+_MOST = 20_000
+"""Files and folders: a machine has hundreds, and one for each memory block."""
 
 _BLOCK = tarfile.BLOCKSIZE
 _NAME = re.compile(r"[A-Za-z0-9_+:,@-][A-Za-z0-9._+:,@-]*")
@@ -78,15 +78,12 @@ def unpack(data: bytes) -> Members:
     return members
 
 
-@contextmanager
-def extracted(path: Path) -> Iterator[Path]:
-    """A recording as a tree of its own, which is gone afterwards. Raises RecordingError."""
+def extract(path: Path, top: Path) -> None:
+    """Make a recording the tree below an empty folder. Raises RecordingError."""
     members = load(path)
     try:
-        with tempfile.TemporaryDirectory(prefix="kexecprepctl.") as top:
-            for name, content in members.items():
-                _put(Path(top, name), content)
-            yield Path(top)
+        for name, content in members.items():
+            _put(top / name, content)
     except OSError as error:
         sentence = f"{printable(path)} cannot be unpacked: {words_of(error)}."
         raise RecordingError(sentence, "Look at the file system of $TMPDIR.") from error
@@ -120,6 +117,7 @@ def _decompressed(data: bytes) -> bytes:
 
 def _members(archive: bytes) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
+    above: set[str] = set()
     at = 0
     while header := archive[at : at + _BLOCK].rstrip(b"\0"):
         info = _header(header.ljust(_BLOCK, b"\0"))
@@ -136,8 +134,10 @@ def _members(archive: bytes) -> dict[str, bytes | None]:
             raise ValueError(f"{printable(name)} in it is neither a file nor a folder")
         if content is None and name in ("", "."):
             continue
-        _require_place(name, found)
+        _require_place(name, content, found, above)
         found[name] = content
+        if len(found) > _MOST:
+            raise ValueError(f"it holds more than {_MOST} files")
     if at >= len(archive):
         raise ValueError("it ends too early")
     return dict(sorted(found.items()))
@@ -150,12 +150,18 @@ def _header(block: bytes) -> tarfile.TarInfo:
         raise ValueError("it holds no tar archive, or a damaged one") from None
 
 
-def _require_place(name: str, found: dict[str, bytes | None]) -> None:
-    """Refuse what does not lie below the top, or in another one's place."""
+def _require_place(
+    name: str, content: bytes | None, found: dict[str, bytes | None], above: set[str]
+) -> None:
+    """Refuse what does not lie below the top, or in another one's place.
+
+    `above` are the folders that anything found lies in; those of this one are added.
+    """
     parts = name.split("/")
     if not all(_NAME.fullmatch(part) for part in parts):
         raise ValueError(f"the name {printable(name)} in it is none of a recording's")
-    if name in found or any(
-        found.get("/".join(parts[:depth])) is not None for depth in range(1, len(parts))
-    ):
+    parents = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
+    in_a_file = any(found.get(parent) is not None for parent in parents)
+    if name in found or in_a_file or (content is not None and name in above):
         raise ValueError(f"{printable(name)} in it is there twice")
+    above |= parents

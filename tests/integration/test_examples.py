@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """examples/: what loader authors copy is built as it says, and does what the daemon expects."""
 
+import re
 import shutil
 import struct
 import subprocess
@@ -269,11 +270,12 @@ def test_the_readme_has_the_same_command_and_what_comes_of_it(
     with running(top, tree, bus.environment):
         shown = Run(program, bus.environment, top).stdout
     readme = (EXAMPLES / "README.md").read_text()
-    page = (CHECKOUT / "man" / "kexecprepd-loaders.7").read_text().replace("\\\n", "")
+    page = (CHECKOUT / "man" / "kexecprepd-loaders.7").read_text()
 
     assert f"    {build_command()}\n" in readme
     assert textwrap.indent(shown, "    ") in readme
-    assert shown in page
+    # A page is not as wide.
+    assert re.sub("( efi_info +[0-9a-f]{44})[0-9a-f]{20}", r"\1...", shown) in page
 
 
 def test_the_c_example_names_the_error(

@@ -9,7 +9,7 @@ import pytest
 
 from kexecprepd.ctl.__main__ import main
 from kexecprepd.ctl.exits import Exit
-from tests.support.recordings import add_range, set_region
+from tests.support.recordings import add_range, remove, set_region, write
 
 
 def diff(
@@ -29,7 +29,7 @@ def test_what_has_changed_since_a_recording(
 
     code, told = diff(capsys, recording, tree)
     assert (code, told["same"], told["differences"]) == (Exit.OK, True, [])
-    assert told["compared"] == ["verdict", "kernel", "memory map", "image"]
+    assert told["compared"] == ["verdict", "kernel", "system", "memory map", "image"]
 
     set_region(tree, 1, num_pages=3)
     add_range(tree, 0x3_0000_0000, 0x3_0FFF_FFFF, "System RAM")
@@ -45,6 +45,34 @@ def test_what_has_changed_since_a_recording(
     assert (code, told["compared"]) == (Exit.DIFFERENT, ["image"])
     assert main(["diff", str(image), str(tree)]) == Exit.DIFFERENT
     assert "num_pages" in capsys.readouterr().out
+
+
+def test_another_kernel_and_what_it_allows_are_differences(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    recording = tmp_path / "recording"
+    assert main(["--root", str(tree), "record", str(recording)]) == 0
+    write(tree, "proc/version", "Linux version 7.2.0\n")
+    write(tree, "proc/sys/kernel/kexec_load_disabled", "1\n")
+    _, told = diff(capsys, recording, tree)
+    assert {"version", "load_disabled"} <= {d["name"] for d in told["differences"]}
+
+
+def test_where_nothing_is_compared_nothing_is_the_same(
+    tree: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = tmp_path / "image"
+    assert main(["--root", str(tree), "dump", str(image)]) == 0
+    remove(tree, "sys/firmware/efi")
+    assert main(["diff", str(image), str(tree)]) == Exit.FAILED
+    assert "nothing in common" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("line", ["diff daemon daemon", "decode x"])
+def test_what_is_not_of_a_tree_refuses_root(
+    tree: Path, capsys: pytest.CaptureFixture[str], line: str
+) -> None:
+    assert main(["--root", str(tree), *line.split()]) == Exit.USAGE
 
 
 def test_an_image_is_the_same_wherever_it_is_placed(

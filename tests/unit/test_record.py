@@ -4,7 +4,13 @@
 import gzip
 import io
 import json
+import os
+import signal
+import subprocess
+import sys
 import tarfile
+import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -88,7 +94,8 @@ def test_where_nothing_can_be_written_nothing_is_said_to_be(
 
 
 def test_what_tells_the_machine_is_left_out(tree: Path) -> None:
-    write(tree, "proc/cmdline", "root=UUID=4711 efi=debug secret.key=xyzzy memmap=4K$0x1000\n")
+    told = "root=UUID=4711 efi=debug secret.key=xyzzy memmap=4K$0x1000 mem=xyzzy noefi-xyzzy"
+    write(tree, "proc/cmdline", f'{told} foo="a memmap=1M$xyzzy b" "bar=mem=4G" -- mem=4711\n')
     write(tree, "proc/version", "Linux version 6.1 (me@xyzzy-host) PREEMPT_RT\n")
     patch(tree, "sys/kernel/boot_params/data", 0x290, b"xyzzy")  # a disk's signature
     add_setup_data(tree, 3, b"xyzzy option rom")
@@ -108,6 +115,51 @@ def test_what_tells_the_machine_is_left_out(tree: Path) -> None:
         assert secret not in everything
     assert b"PREEMPT_RT" in everything
     assert left["sys/kernel/boot_params/setup_data/0/data"] == bytes(len(b"xyzzy option rom"))
+
+
+@pytest.mark.parametrize("told", ["kernelcore=mirror", 'x="a efi=noruntime b"', "-- noefi"])
+def test_without_what_tells_the_machine_it_answers_the_same(
+    tree: Path, capsys: pytest.CaptureFixture[str], told: str
+) -> None:
+    write(tree, "proc/cmdline", f"{told}\n")
+    file = tree.parent / "recording"
+    assert main(["-q", "--root", str(tree), "record", "--redact", str(file)]) == 0
+    codes = [main(["--root", str(root), "check", "--json=short"]) for root in (tree, file)]
+    first, second = map(json.loads, capsys.readouterr().out.splitlines())
+    assert (codes[0], first["findings"]) == (codes[1], second["findings"])
+
+
+def test_a_signal_leaves_no_tree_behind(tree: Path, tmp_path: Path) -> None:
+    file, pipe = tree.parent / "recording", tmp_path / "pipe"
+    assert main(["-q", "--root", str(tree), "record", str(file)]) == 0
+    os.mkfifo(pipe)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    command = [sys.executable, "-m", "kexecprepd.ctl", "--root", str(file), "map", "--svg"]
+    environment = {**os.environ, "TMPDIR": str(folder)}
+    # Nobody reads from the pipe: it waits there with the tree unpacked.
+    with subprocess.Popen([*command, str(pipe)], env=environment) as waiting:
+        try:
+            wait_until(lambda: any(folder.glob("*/sys")) and state_of(waiting.pid) == "S")
+            waiting.terminate()
+            assert waiting.wait(60) == -signal.SIGTERM
+        finally:
+            waiting.kill()
+    assert list(folder.iterdir()) == []
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Raises TimeoutError where it does not come to be so."""
+    end = time.monotonic() + 60
+    while not condition():
+        if time.monotonic() > end:
+            raise TimeoutError
+        time.sleep(0.01)
+
+
+def state_of(pid: int) -> str:
+    """A process's state, as in proc_pid_stat(5)."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0]
 
 
 def test_the_seed_of_random_numbers_is_never_recorded(tree: Path) -> None:
@@ -143,6 +195,9 @@ DAMAGED = {
     "absolute": archive(("/etc/a", tarfile.REGTYPE, b"a")),
     "twice": archive(("sys/a", tarfile.REGTYPE, b"a"), ("sys/a", tarfile.REGTYPE, b"b")),
     "below a file": archive(("sys", tarfile.REGTYPE, b"a"), ("sys/a", tarfile.REGTYPE, b"b")),
+    "a file that has others below it": archive(
+        ("sys/a/b", tarfile.REGTYPE, b"a"), ("sys/a", tarfile.REGTYPE, b"b")
+    ),
     "odd": archive(("sys/\nname", tarfile.REGTYPE, b"a")),
 }
 
@@ -160,6 +215,15 @@ def test_a_bad_archive_is_one_sentence(
     assert shown.out == ""
     assert shown.err.startswith(f"kexecprepctl: {file} is no recording: ")
     assert [each.name for each in tmp_path.iterdir()] == ["recording"]
+
+
+def test_an_archive_of_very_many_files_is_not_unpacked(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "recording"
+    file.write_bytes(pack({"recording.json": ABOUT, **{f"sys/{n}": b"" for n in range(20_001)}}))
+    assert main(["--root", str(file), "check"]) == Exit.FAILED
+    assert "more than 20000 files" in capsys.readouterr().err
 
 
 def test_a_file_of_a_gibibyte_is_not_read(
