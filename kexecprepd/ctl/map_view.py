@@ -40,7 +40,7 @@ def as_table(
         frozenset({2, 4}),
         layout,
         spare=(7, 6),
-        elastic=(3, 5),
+        elastic=(3,),
         last=(2, 1),
         styles=[_style(row) for row in rows],
     )
