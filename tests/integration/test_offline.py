@@ -14,7 +14,7 @@ from tests.support.private_bus import PrivateBus, private_bus
 from tests.support.recordings import materialise, remove, set_region
 
 from .live import make_live, refusal, run_ctl
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 pytestmark = pytest.mark.bus
 
@@ -29,10 +29,11 @@ def ctl(
 ) -> "subprocess.CompletedProcess[bytes]":
     """Run it to its end, as root or as a user without rights."""
     command = [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
+    where = modules() if user else CHECKOUT
     return subprocess.run(
         [*SETPRIV, *command] if user else command,
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**bus.environment, "PYTHONPATH": str(where)},
+        cwd=where,
         capture_output=True,
         timeout=DEADLINE,
     )
