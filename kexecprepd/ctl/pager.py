@@ -46,8 +46,9 @@ class _Held(io.StringIO):
 
 @contextmanager
 def shown(*, page: bool, fit: bool) -> Iterator[None]:
-    """Have what is printed meanwhile shown afterwards: with `page` by a pager, with `fit` in lines
-    that fit. Where standard output is no terminal this does nothing.
+    """Have what is printed meanwhile shown afterwards: with `page` by a pager where the screen does
+    not hold it, with `fit` in lines that fit. Where standard output is no terminal this does
+    nothing.
     """
     out = sys.stdout
     if not terminal.is_terminal(out):
@@ -59,7 +60,8 @@ def shown(*, page: bool, fit: bool) -> Iterator[None]:
             yield
     finally:
         text = terminal.fitted(held.getvalue(), terminal.width(out) if fit else None)
-        if not (page and text and _paged(text)):
+        # As less does with -F; more, which is all that a small system has, waits for a key.
+        if not (page and text and not terminal.fits_screen(text, out) and _paged(text)):
             out.write(text)
             out.flush()
 

@@ -9,6 +9,9 @@ from typing import IO
 _DEFAULT_WIDTH = 80
 """Columns of a terminal that does not tell, as a serial line does."""
 
+_DEFAULT_HEIGHT = 24
+"""Its rows."""
+
 _STYLE = re.compile(r"\033\[[0-9;]*m")
 
 _STYLES = {
@@ -45,6 +48,17 @@ def width(stream: IO[str] | None) -> int | None:
         return os.get_terminal_size(stream.fileno()).columns or _DEFAULT_WIDTH
     except OSError:
         return _DEFAULT_WIDTH
+
+
+def fits_screen(text: str, stream: IO[str]) -> bool:
+    """Whether a stream's terminal shows all of a text at once, and a prompt below it."""
+    try:
+        size = os.get_terminal_size(stream.fileno())
+    except OSError:
+        size = os.terminal_size((0, 0))
+    columns, rows = size.columns or _DEFAULT_WIDTH, size.lines or _DEFAULT_HEIGHT
+    taken = sum(max(1, -(-_length(line) // columns)) for line in text.splitlines())
+    return taken < rows
 
 
 def styled(text: str, style: str, stream: IO[str] | None) -> str:

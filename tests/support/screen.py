@@ -16,9 +16,6 @@ from pathlib import Path
 from .daemon import CHECKOUT
 from .notify_socket import DEADLINE
 
-_ROWS = 400
-"""So many that less, which may be the pager that is found, shows all and ends by itself."""
-
 _STYLE = re.compile(r"\033\[[0-9;]*m")
 
 
@@ -51,11 +48,13 @@ def ctl(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
 
 
-def on_terminal(*arguments: str | Path, columns: int = 80, **changes: str) -> Shown:
-    """Run kexecprepctl to its end on a terminal of its own, by itself without a pager."""
+def on_terminal(*arguments: str | Path, columns: int = 80, rows: int = 2, **changes: str) -> Shown:
+    """Run kexecprepctl to its end on a terminal of its own, by itself without a pager. So few rows
+    hold nothing: a pager that is named has work.
+    """
     screen, ours = pty.openpty()
     try:
-        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", _ROWS, columns, 0, 0))
+        fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
         process = subprocess.Popen(
             ctl(*arguments),
             env=environment(**changes),

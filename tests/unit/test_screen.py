@@ -103,6 +103,14 @@ def test_a_pager_shows_it_unless_none_is_wanted(
     assert {line.startswith("paged:") for line in shown.lines} == {paged}
 
 
+@pytest.mark.parametrize(("spare", "paged"), [(0, True), (1, False)])
+def test_what_the_screen_holds_needs_no_pager(broken: Path, spare: int, paged: bool) -> None:
+    # more, which is all that a small system has, would wait for a key.
+    needed = len(on_terminal("findings", "--root", broken).lines)
+    shown = on_terminal("findings", "--root", broken, rows=needed + spare, SYSTEMD_PAGER=MARK)
+    assert {line.startswith("paged:") for line in shown.lines} == {paged}
+
+
 def test_without_systemd_s_variable_the_common_one_counts(broken: Path) -> None:
     line = [
         "env", "-u", "SYSTEMD_PAGER", *ctl("findings", "--root", broken)
@@ -125,10 +133,15 @@ def test_no_pager_where_it_is_told_so_or_nobody_looks(broken: Path) -> None:
 
 
 def test_the_exit_code_is_the_command_s_and_not_the_pager_s(broken: Path) -> None:
-    for pager in (MARK, "true", "false", "/no/such/program"):
+    for pager in (MARK, "true", "false"):
         shown = on_terminal("check", "--root", broken, SYSTEMD_PAGER=pager)
-        assert shown.code == 4
-        assert "Traceback" not in shown.text
+        assert (shown.code, "Traceback" in shown.text) == (4, False)
+
+
+def test_where_no_pager_is_found_it_is_printed(broken: Path) -> None:
+    shown = on_terminal("check", "--root", broken, SYSTEMD_PAGER="/no/such", PATH="/nowhere")
+    assert shown.code == 4
+    assert shown.lines == on_terminal("check", "--root", broken).lines
 
 
 def test_less_gets_systemd_s_options_or_those_that_are_named(tree: Path) -> None:
