@@ -173,7 +173,7 @@ def tell(guest: Guest) -> None:
         "The memory map grows; the image stays as it is, as the firmware's regions do:"
     )
     plug_memory(guest)
-    show(guest, "kexecprepctl map | tail -n 2")
+    show(guest, f"kexecprepctl map | grep {DIMM_MIB}M")
 
 
 def plug_memory(guest: Guest) -> None:

@@ -99,7 +99,7 @@ def test_colours_are_for_terminals_that_want_them(
 def test_a_pager_shows_it_unless_none_is_wanted(
     variables: dict[str, str], paged: bool, broken: Path
 ) -> None:
-    shown = on_terminal("findings", "--root", broken, columns=80, **variables)
+    shown = on_terminal("findings", "--root", broken, columns=80, rows=2, **variables)
     assert {line.startswith("paged:") for line in shown.lines} == {paged}
 
 
