@@ -10,6 +10,7 @@ from pathlib import Path
 from .. import __version__
 from . import habits, streams
 from .exits import CtlError, Exit, prefix_of_errors
+from .here import HERE
 from .terminal import fitted, is_terminal, width
 from .usage import Parser
 
@@ -102,7 +103,7 @@ def _run(arguments: list[str]) -> int:
     with ExitStack() as stack:
         if page or name in _BRIEF:
             stack.enter_context(_screen(options, page=page, fit=fit))
-        if options.root != Path("/"):
+        if options.root != HERE:
             from .record import replayed
 
             stack.enter_context(replayed(options))
@@ -169,7 +170,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
         epilog=_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_common(parser, json="off", root=Path("/"), flag=False)
+    _add_common(parser, json="off", root=HERE, flag=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     habits.answer(parser)
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")

@@ -5,7 +5,6 @@ import re
 import sys
 from argparse import Namespace
 from datetime import datetime
-from pathlib import Path
 from typing import Any
 
 from ..core.finding import Severity, State, kinds
@@ -17,6 +16,7 @@ from . import loaded, origin_view
 from .client import Client
 from .destination import Destination
 from .exits import CtlError, Exit
+from .here import HERE
 from .loaded import Standing
 from .offline import Offline
 from .output import (
@@ -31,8 +31,6 @@ from .output import (
 )
 from .terminal import fitted, width
 
-_HERE = Path("/")
-
 
 def status(options: Namespace) -> Exit:
     """The daemon's properties, or those that follow from a tree, in words."""
@@ -42,7 +40,7 @@ def status(options: Namespace) -> Exit:
     if options.json != "off":
         print_json({**_in_json(properties), "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
-    origin = origin_view.origin_of(properties) if root == _HERE else read_origin(root)
+    origin = origin_view.origin_of(properties) if root == HERE else read_origin(root)
     lines = {
         **_of_map(properties),
         "Started by": origin_view.as_text(origin, properties, read_firmware(root), now().realtime),
@@ -104,7 +102,7 @@ def findings(options: Namespace) -> Exit:
 def dump(options: Namespace) -> Exit:
     """The image into a file: the daemon's, or with --force one packed here and now."""
     destination = Destination(options.file, options.json)
-    here = options.force or options.root != _HERE
+    here = options.force or options.root != HERE
     data, about = _packed_here(options) if here else _served()
     destination.write(data)
     if destination.is_stdout:
@@ -120,7 +118,7 @@ def dump(options: Namespace) -> Exit:
 
 def source_of(options: Namespace) -> Client | Offline:
     """The daemon, or the tree that --root names."""
-    return Client() if options.root == _HERE else Offline(options.root)
+    return Client() if options.root == HERE else Offline(options.root)
 
 
 _WIDE = ("generation", "snapshot-timestamp", "snapshot-timestamp-monotonic")

@@ -22,11 +22,11 @@ from ..reading.sysfs import read_boot_params, read_carried, read_setup_data
 from ..reading.tree import Tree
 from .client import Client
 from .exits import CtlError, Exit
+from .here import HERE
 from .offline import Offline
 from .output import plural, size
 
 _WITHOUT = "--no-efi loads without EFI."
-_HERE = Path("/")
 
 _ROOM = 4 << 20
 """Bytes of the firmware's own setup_data nodes that are handed on: a hundred option ROMs."""
@@ -68,10 +68,10 @@ def of_daemon() -> Source:
         data, memory_map, info = Client().handover()
     except CtlError as error:
         if error.code is Exit.UNSUPPORTED:
-            return _without_efi(Offline(_HERE), _HERE, f"EFI is left out. {error.sentence}")
+            return _without_efi(Offline(HERE), HERE, f"EFI is left out. {error.sentence}")
         raise _with_way_out(error) from error
     machine, notes = _machine(
-        _HERE, memory_map, info.excluded_ranges, info.acpi_rsdp, info.secure_boot
+        HERE, memory_map, info.excluded_ranges, info.acpi_rsdp, info.secure_boot
     )
     image = Image(Handed(data, info.efi_info), info.sha256, info.region_count, info.state)
     return Source(machine, image, notes, info.handover_sha256, info.generation)
@@ -134,7 +134,7 @@ def _machine(
     notes: tuple[str, ...] = ()
     resources = iomem.read(root)
     if resources is None:
-        if root == _HERE:
+        if root == HERE:
             raise LoadError("There is no /proc/iomem.", "Mount /proc.")
         notes = ("There is no proc/iomem in this tree: the memory map alone decides what is free.",)
     system = read_system(root)

@@ -7,7 +7,6 @@ Source: Prometheus' text-based exposition format, and its naming practices, whic
 from argparse import Namespace
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 from ..core.finding import Severity, State
@@ -16,10 +15,9 @@ from ..reading.kernel import System, read_system
 from . import loaded, origin_view
 from .client import Client
 from .exits import CtlError, Exit
-from .here import require_here
+from .here import HERE, require_here
 from .loaded import Standing
 
-_HERE = Path("/")
 _ESCAPES = str.maketrans({"\\": "\\\\", '"': '\\"', "\n": "\\n"})
 
 
@@ -48,10 +46,8 @@ def metrics(options: Namespace) -> Exit:
     require_here(options)
     client = Client()
     properties = client.properties()
-    system = read_system(_HERE)
-    print(
-        exposition(gauges(properties, _notes(client), system, loaded.look(_HERE, system))), end=""
-    )
+    system = read_system(HERE)
+    print(exposition(gauges(properties, _notes(client), system, loaded.look(HERE, system))), end="")
     return Exit.OK
 
 
