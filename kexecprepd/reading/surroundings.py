@@ -11,6 +11,7 @@ import os
 import re
 from pathlib import Path
 
+from ..core.cmdline import words
 from ..core.surroundings import Surroundings
 from .efivars import LOADER, number, variable
 from .kernel import System, signed_only
@@ -19,7 +20,6 @@ from .small import text_or_none
 _GRUB_ENVIRONMENTS = ("boot/grub/grubenv", "boot/grub2/grubenv")
 _NEXT_ENTRY = re.compile(r"^next_entry=.", re.MULTILINE)
 
-_KHO = re.compile(r"(?:^|\s)kho=(\S*)")
 _TRUE = re.compile(r"[yYtT1]|[oO][nN]")
 """What kstrtobool() takes for true, in lib/kstrtox.c."""
 
@@ -59,7 +59,8 @@ def _secure_boot(root: Path, system: System) -> bool | None:
 
 
 def _handover(root: Path) -> bool:
-    told = _KHO.findall(text_or_none(root / "proc/cmdline") or "")
+    cmdline = words(text_or_none(root / "proc/cmdline"))
+    told = [word.removeprefix("kho=") for word in cmdline if word.startswith("kho=")]
     devices = ("dev/liveupdate", "sys/kernel/debug/kho/out")
     # The kernel has these only where it is on; the second is for root alone.
     return bool(told and _TRUE.match(told[-1])) or any(os.path.exists(root / d) for d in devices)
