@@ -192,7 +192,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     add("findings", "what validation noticed, and what to do (root)")
     dump = add("dump", "write the image to a file (root)")
-    dump.add_argument("file", type=_name, metavar="FILE", help="where to; - for standard output")
+    _add_destination(dump)
     dump.add_argument(
         "--force",
         action="store_true",
@@ -200,7 +200,7 @@ def _parser() -> tuple[Parser, dict[str, Parser]]:
     )
     add("watch", "print changes as they come")
     record = add("record", "save all that an answer depends on to a file, for --root (root)")
-    record.add_argument("file", type=_name, metavar="FILE", help="where to; - for standard output")
+    _add_destination(record)
     record.add_argument(
         "--redact",
         action="store_true",
@@ -242,6 +242,10 @@ def _name(text: str) -> str:
 
 def _path(text: str) -> Path:
     return Path(_name(text))
+
+
+def _add_destination(command: Parser) -> None:
+    command.add_argument("file", type=_name, metavar="FILE", help="where to; - for standard output")
 
 
 def _add_check_options(check: Parser) -> None:
