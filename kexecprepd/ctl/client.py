@@ -9,7 +9,7 @@ from typing import Any
 from ..core.finding import Finding, Severity
 from ..core.snapshot import MemoryRange, RuntimeRegion
 from ..wire import errors
-from ..wire.bus import Bus, BusUnavailable, CallFailed
+from ..wire.connection import BusUnavailable, CallFailed, Connection
 from ..wire.loader_info import LoaderInfo, from_wire
 from ..wire.names import BUS_NAME, MANAGER, MANAGER_PATH
 from .exits import CtlError, Exit
@@ -55,7 +55,7 @@ class Client:
 
     def __init__(self) -> None:
         try:
-            self._bus = Bus()
+            self._bus = Connection()
         except BusUnavailable as error:
             sentence = f"The daemon cannot be asked: {error.reason}."
             hint = "This needs a running D-Bus system bus."

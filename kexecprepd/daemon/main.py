@@ -11,7 +11,8 @@ from gi.repository import GLib
 from ..core.origin import Origin, StartedBy
 from ..reading.clock import boot_id
 from ..reading.kernel import read_origin
-from ..wire.bus import Bus, BusUnavailable
+from ..wire.bus import Bus
+from ..wire.connection import BusUnavailable
 from ..wire.journal import Message
 from ..wire.names import (
     BUS_NAME,
