@@ -2,6 +2,7 @@
 """kexecprepctl's command line."""
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable
@@ -13,8 +14,8 @@ from .exits import CtlError, Exit, prefix_of_errors
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
 
-Commands = dict[str, Callable[[argparse.Namespace], int]]
-"""Each returns an `Exit`, but for run: that ends as what it has run."""
+Command = Callable[[argparse.Namespace], int]
+"""It returns an `Exit`, but for run: that ends as what it has run."""
 
 _CODES = """exit codes:
   0  all is well              4  the map is invalid
@@ -46,39 +47,49 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
-    loads = options.command in ("load", "unload", "exec", "run")
-    code = (_loading() if loads else _asking())[options.command or "status"](options)
+    gc.disable()  # of what is imported, nothing is garbage
+    command = _command(options.command or "status")
+    gc.enable()
+    code = command(options)
     sys.stdout.flush()
     return code
 
 
-def _asking() -> Commands:
-    # Late, so that --help and wrong usage do not wait for GLib.
-    from . import commands
-    from .adopt import adopt
-    from .check import check
-    from .metrics import metrics
-    from .watch import watch
+def _command(name: str) -> Command:
+    # Late, and one alone: --help and wrong usage do not wait for GLib, nor anyone for the loader.
+    match name:
+        case "check":
+            from .check import check as command
+        case "watch":
+            from .watch import watch as command
+        case "metrics":
+            from .metrics import metrics as command
+        case "adopt":
+            from .adopt import adopt as command
+        case "load":
+            from .load import load as command
+        case "run":
+            return _run_command()
+        case "unload" | "exec":
+            from . import start
 
-    return {
-        "status": commands.status,
-        "check": check,
-        "map": commands.show_map,
-        "findings": commands.findings,
-        "dump": commands.dump,
-        "watch": watch,
-        "metrics": metrics,
-        "adopt": adopt,
-    }
+            return start.unload if name == "unload" else start.exec_loaded
+        case _:
+            from . import commands
+
+            return {
+                "status": commands.status,
+                "map": commands.show_map,
+                "findings": commands.findings,
+                "dump": commands.dump,
+            }[name]
+    return command
 
 
-def _loading() -> Commands:
-    # Later still: the others do without the loader.
-    from .load import load
-    from .run import run
-    from .start import exec_loaded, unload
+def _run_command() -> Command:
+    from .run import run  # apart: it alone ends as another program does
 
-    return {"load": load, "unload": unload, "exec": exec_loaded, "run": run}
+    return run
 
 
 def _parser() -> argparse.ArgumentParser:

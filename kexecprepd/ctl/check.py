@@ -27,10 +27,10 @@ from .client import Client
 from .commands import source_of
 from .exits import CtlError, Exit
 from .loaded import Standing
-from .offline import Offline
 from .output import coloured, plural, print_findings, print_json, printable
 
 if TYPE_CHECKING:
+    from .offline import Offline
     from .prospect import Prospect
 
 _EXITS = {
@@ -132,7 +132,7 @@ def _prospect(options: Namespace, system: System) -> "Prospect | None":
     return prospect(options, system)
 
 
-def _findings(source: Client | Offline) -> list[Finding] | None:
+def _findings(source: "Client | Offline") -> list[Finding] | None:
     """The findings; None where they are not for this user."""
     try:
         return source.findings()

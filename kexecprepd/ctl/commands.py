@@ -3,24 +3,23 @@
 
 import os
 import sys
-import tempfile
 from argparse import Namespace
 from dataclasses import asdict
-from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Severity, State
-from ..core.image import sha256
 from ..reading.clock import now
 from ..reading.firmware import read_firmware
 from ..reading.kernel import read_system
 from ..reading.tree import words_of
-from . import loaded, map_view, origin_view
+from . import loaded, origin_view
 from .client import Client
 from .exits import CtlError, Exit
-from .offline import Offline
 from .output import coloured, plural, print_findings, print_json, printable
+
+if TYPE_CHECKING:  # packing and the rules are for who asks for them
+    from .offline import Offline
 
 _HERE = Path("/")
 
@@ -32,6 +31,8 @@ def status(options: Namespace) -> Exit:
     if options.json != "off":
         print_json({**properties, "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
+    from datetime import datetime
+
     since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
     digest = properties["Sha256"]
     regions = plural(properties["RegionCount"], "region")
@@ -61,6 +62,8 @@ def status(options: Namespace) -> Exit:
 
 def show_map(options: Namespace) -> Exit:
     """The runtime map beside the memory map."""
+    from . import map_view
+
     source = source_of(options)
     regions, ranges = source.runtime_map(), source.memory_map()
     if options.json != "off":
@@ -109,9 +112,13 @@ def dump(options: Namespace) -> Exit:
     return Exit.OK
 
 
-def source_of(options: Namespace) -> Client | Offline:
+def source_of(options: Namespace) -> "Client | Offline":
     """The daemon, or the tree that --root names."""
-    return Client() if options.root == _HERE else Offline(options.root)
+    if options.root == _HERE:
+        return Client()
+    from .offline import Offline
+
+    return Offline(options.root)
 
 
 def _served() -> tuple[bytes, dict[str, Any]]:
@@ -121,6 +128,9 @@ def _served() -> tuple[bytes, dict[str, Any]]:
 
 
 def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
+    from ..core.image import sha256
+    from .offline import Offline
+
     offline = Offline(root)
     data, assessment = offline.packed(), offline.assessment
     if not assessment.state.has_image and not force:
@@ -138,6 +148,8 @@ def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
 
 def _write(path: Path, data: bytes) -> None:
     """Write a file that only its owner may read; an old one stays whole until the new one is."""
+    import tempfile
+
     try:
         if path.exists() and not path.is_file():
             path.write_bytes(data)  # a device or a pipe cannot be replaced

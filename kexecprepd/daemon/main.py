@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon's life: puts the parts together, runs the main loop, and ends in order."""
 
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -89,6 +90,7 @@ class Daemon:
             self._watchdog()
             GLib.timeout_add(int(interval * 1000), self._watchdog)
         self._notifier.ready(self._words())
+        _collect_what_comes()
         self._loop.run()
         self._notifier.stopping()
         self._watcher.stop()
@@ -138,6 +140,13 @@ def _log_origin(origin: Origin) -> None:
         )
     elif origin.started_by is StartedBy.KEXEC:
         log.info("Started by kexec, without a receipt that can be used")
+
+
+def _collect_what_comes() -> None:
+    """Collect garbage from now on; what starting has made stays, and is never looked at again."""
+    gc.collect()
+    gc.freeze()
+    gc.enable()
 
 
 def _soon(callback: Any) -> None:
