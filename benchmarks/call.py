@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.measuring import Line, Sample, in_turn
+from benchmarks.measuring import MEMORY, Line, Sample, in_turn
 from benchmarks.served import (
     BUS_NAME,
     MANAGER,
@@ -40,7 +40,7 @@ SIMPLE = ("GetSetupData", "GetHandover", "GetMemoryMap")
 def run(rounds: int, sizes: tuple[int, ...] = SIZES) -> Iterator[tuple[str, list[Line]]]:
     """By size and member; the first of each is the floor."""
     for size in sizes:
-        with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+        with tempfile.TemporaryDirectory(dir=MEMORY) as name, ExitStack() as stack:
             bench = stack.enter_context(serving(tree_of(size, Path(name) / "root")))
             services = _services(bench, stack)
             for member in MEMBERS:

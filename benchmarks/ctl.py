@@ -5,7 +5,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.measuring import Line, Sample, environment, in_turn, run_one
+from benchmarks.measuring import MEMORY, Line, Sample, environment, in_turn, run_one
 from benchmarks.served import PYTHON, serving
 from tests.support import recordings
 
@@ -14,7 +14,7 @@ VERBS = ("--help", "status", "check", "map", "findings", "dump -", "metrics", "a
 
 def run(rounds: int) -> Iterator[tuple[str, list[Line]]]:
     """`python3 -c pass` is the floor."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         root = recordings.materialise(recordings.FIRST_KERNEL, Path(name) / "root")
         with serving(root) as bench:
             around = {**environment(), **bench.bus.environment}

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-from benchmarks.measuring import Line, Sample, environment, in_turn, run_one
+from benchmarks.measuring import MEMORY, Line, Sample, environment, in_turn, run_one
 from benchmarks.served import BUS_NAME, MANAGER, OBJECT, Service, built, serving
 from benchmarks.trees import tree_of
 
@@ -22,7 +22,7 @@ def run(rounds: int) -> Iterator[tuple[str, list[Line]]]:
 
 
 def _of(size: int, rounds: int) -> list[Line]:
-    with tempfile.TemporaryDirectory() as name, ExitStack() as stack:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name, ExitStack() as stack:
         bench = stack.enter_context(serving(tree_of(size, Path(name) / "root")))
         gdbus = built("gdbus", bench.directory)
         peer = stack.enter_context(bench.peer(1, [gdbus], "asking"))

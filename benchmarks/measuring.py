@@ -12,6 +12,9 @@ from statistics import median
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 
+MEMORY = "/dev/shm"
+"""Where trees and caches are, as /sys and /run are file systems in memory, too."""
+
 
 @dataclass(frozen=True, slots=True)
 class Sample:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from benchmarks.call import MEMBERS
-from benchmarks.measuring import Line
+from benchmarks.measuring import MEMORY, Line
 from benchmarks.served import BUS_NAME, Service, serving
 from tests.support import recordings
 
@@ -18,7 +18,7 @@ CALLS = 100_000
 
 def run(_rounds: int) -> Iterator[tuple[str, list[Line]]]:
     """Prints what it finds: there is nothing to compare."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         root = recordings.materialise(recordings.FIRST_KERNEL, Path(name) / "root")
         with serving(root) as bench:
             time.sleep(1)  # what the start has left to do

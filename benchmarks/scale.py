@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.measuring import Line, Sample, in_turn
+from benchmarks.measuring import MEMORY, Line, Sample, in_turn
 from benchmarks.trees import enlarged, write
 from kexecprepd.core.rules import validate
 from kexecprepd.core.snapshot import Snapshot
@@ -26,7 +26,7 @@ def timed(work: Callable[[], object]) -> Sample:
 
 def run(rounds: int) -> Iterator[tuple[str, list[Line]]]:
     """Everything against reading a tree of 1,000 regions and 1,000 ranges, in two passes."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         root = recordings.materialise(recordings.FIRST_KERNEL, Path(name) / "root")
         snapshot = read_snapshot(root)
         write(enlarged(snapshot, TREE), root)

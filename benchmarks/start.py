@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.measuring import Line, Sample, cpu_of, environment, in_turn, run_one
+from benchmarks.measuring import MEMORY, Line, Sample, cpu_of, environment, in_turn, run_one
 from benchmarks.served import PATIENCE, PYTHON
 from tests.support import recordings
 from tests.support.daemon import started
@@ -17,7 +17,7 @@ BARE = "import pydbus, pyudev, sdnotify, logging; from gi.repository import GLib
 
 def run(rounds: int) -> Iterator[tuple[str, list[Line]]]:
     """The imports are the floor; bare Python is shown beside them."""
-    with tempfile.TemporaryDirectory() as name:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         top = Path(name)
         top.chmod(0o755)
         root = recordings.materialise(recordings.FIRST_KERNEL, top / "root")

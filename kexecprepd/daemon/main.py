@@ -143,8 +143,7 @@ def _log_origin(origin: Origin) -> None:
 
 
 def _collect_what_comes() -> None:
-    """Collect garbage from now on; what starting has made stays, and is never looked at again."""
-    gc.collect()
+    """Collect garbage from now on; what starting has made stays, and is not looked at again."""
     gc.freeze()
     gc.enable()
 
