@@ -27,6 +27,7 @@ def _options(arguments: list[str]) -> tuple[Path, int]:
 
     parser = argparse.ArgumentParser(
         prog="kexecprepd",
+        allow_abbrev=False,
         description="Packs the EFI runtime map for kexec and serves it as org.kexecprepd1 "
         "on the system bus.",
     )

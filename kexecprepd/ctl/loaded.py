@@ -10,6 +10,7 @@ from ..reading.clock import boot_id
 from ..reading.kernel import System
 from ..reading.tree import words_of
 from .exits import CtlError
+from .output import wide
 
 if TYPE_CHECKING:  # what it takes to read that is for where something is loaded
     from ..loader.request import Loaded
@@ -50,8 +51,13 @@ def remembered(root: Path) -> "Loaded | None":
     from ..loader import request
 
     loaded = request.read(root)
+    return loaded if loaded and loaded.boot_id == this_boot(root) else None
+
+
+def this_boot(root: Path) -> str:
+    """The boot id. Raises LoadError."""
     try:
-        return loaded if loaded and loaded.boot_id == boot_id(root) else None
+        return boot_id(root)
     except OSError as error:
         sentence = f"Which boot this is cannot be told: {words_of(error)}."
         raise LoadError(sentence, "Mount /proc.") from error
@@ -75,9 +81,9 @@ def as_json(standing: Standing | None) -> dict[str, Any] | None:
     return {
         "stale": standing.stale,
         "kernel": loaded.request.kernel.path if loaded else None,
-        "generation": loaded.generation if loaded else None,
+        **wide("generation", loaded.generation if loaded else None),
         "handover-sha256": loaded.handover_sha256 if loaded else None,
-        "loaded-at": loaded.loaded_at if loaded else None,
+        **wide("loaded-at", loaded.loaded_at if loaded else None),
     }
 
 
