@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon's command line."""
 
-import argparse
+import gc
 import logging
 import sys
 from pathlib import Path
@@ -11,6 +11,20 @@ from . import __version__
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the daemon; the exit status: 0 stopped, 1 failed, 2 wrong usage."""
+    # Until READY=1, where the daemon turns it on: nothing of what starting makes is garbage.
+    gc.disable()
+    root, level = _options(sys.argv[1:] if arguments is None else arguments)
+    from .daemon.main import run
+
+    return run(root, level)
+
+
+def _options(arguments: list[str]) -> tuple[Path, int]:
+    """--root, and the level of logging. Ends the program for --help, --version and wrong usage."""
+    if not arguments:  # as the unit starts it, and without what it takes to read others
+        return Path("/"), logging.INFO
+    import argparse
+
     parser = argparse.ArgumentParser(
         prog="kexecprepd",
         allow_abbrev=False,
@@ -27,9 +41,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--debug", action="store_true", help="log more")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     options = parser.parse_args(arguments)
-    from .daemon.main import run
-
-    return run(options.root, logging.DEBUG if options.debug else logging.INFO)
+    return options.root, logging.DEBUG if options.debug else logging.INFO
 
 
 if __name__ == "__main__":

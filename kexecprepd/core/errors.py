@@ -8,8 +8,8 @@
     ├── ReadError             reading.tree     sysfs could not be read whole
     ├── IomemError            reading.iomem    nor /proc/iomem
     ├── RecordingError        reading.archive  a file is no recording
-    ├── BusUnavailable        wire.bus         there is no bus, or no name to be had
-    ├── CallFailed            wire.bus         someone else's answer is an error
+    ├── BusUnavailable        wire.connection  there is no bus, or no name to be had
+    ├── CallFailed            wire.connection  someone else's answer is an error
     ├── BusError              wire.errors      what we answer to a call: org.kexecprepd1.Error.*
     │   ├── Failed            wire.errors
     │   ├── Invalid           wire.errors

@@ -11,6 +11,7 @@ from ..abi.setup_data import EfiSetupData
 from .presence import missing_memory
 from .receipt import Receipt, Unusable
 from .snapshot import SetupData, Snapshot
+from .timestamp import Timestamp as Timestamp
 from .unreadable import Unreadable
 from .verdict import Assessment, assess
 
@@ -24,14 +25,6 @@ PART_NAMES = {
     "efi-info": ("efi-info",),
 }
 """What MapChanged calls a change, and the parts that it stands for."""
-
-
-@dataclass(frozen=True, slots=True)
-class Timestamp:
-    """A moment in microseconds, by CLOCK_REALTIME and CLOCK_MONOTONIC."""
-
-    realtime: int
-    monotonic: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -45,6 +45,11 @@ def covers(united: tuple[Interval, ...], wanted: Interval) -> bool:
     return at >= 0 and wanted.end <= united[at].end
 
 
+def overlaps(united: tuple[Interval, ...], wanted: Interval) -> bool:
+    """Whether any part of `wanted` lies in a `union`. O(log n)."""
+    return next(within(united, wanted), None) is not None
+
+
 def within(united: tuple[Interval, ...], wanted: Interval) -> Iterator[Interval]:
     """The parts of `wanted` that lie in a `union`, ascending. O(log n) and one for each part."""
     at = max(bisect_right(united, wanted.start, key=lambda interval: interval.start) - 1, 0)

@@ -2,6 +2,7 @@
 """kexecprepctl's command line."""
 
 import argparse
+import gc
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
@@ -17,8 +18,8 @@ from .usage import Parser
 JSON_MODES = ("short", "pretty", "off")
 """The values of --json."""
 
-Commands = dict[str, Callable[[argparse.Namespace], int]]
-"""Each returns an `Exit`, but for run: that ends as what it has run."""
+Command = Callable[[argparse.Namespace], int]
+"""It returns an `Exit`, but for run: that ends as what it has run."""
 
 _PAGED = ("status", "check", "map", "findings", "decode", "diff", "entries")
 """What answers at length; and load's dry run."""
@@ -96,8 +97,9 @@ def _run(arguments: list[str]) -> int:
         with _screen(options, page=True, fit=False):
             of_commands.get(options.topic, parser).print_help()
         return Exit.OK
-    loads = name in ("entries", "load", "unload", "exec", "run")
-    command = (_loading() if loads else _asking())[name]
+    gc.disable()  # of what is imported, nothing is garbage
+    command = _command(name)
+    gc.enable()
     page = name in _PAGED or (name == "load" and options.dry_run)
     fit = options.json == "off" and not options.full
     with ExitStack() as stack:
@@ -118,47 +120,47 @@ def _screen(options: argparse.Namespace, *, page: bool, fit: bool) -> AbstractCo
     return shown(page=page and not options.no_pager, fit=fit)
 
 
-def _asking() -> Commands:
-    # Late, so that --help and wrong usage do not wait for GLib.
-    from . import commands
-    from .adopt import adopt
-    from .check import check
-    from .decode import explain
-    from .diff import diff
-    from .maps import show_map
-    from .metrics import metrics
-    from .record import record
-    from .watch import watch
+def _command(name: str) -> Command:
+    # Late, and one alone: --help and wrong usage do not wait for GLib, nor anyone for the loader.
+    match name:
+        case "check":
+            from .check import check as command
+        case "map":
+            from .maps import show_map as command
+        case "watch":
+            from .watch import watch as command
+        case "record":
+            from .record import record as command
+        case "decode":
+            from .decode import explain as command
+        case "diff":
+            from .diff import diff as command
+        case "metrics":
+            from .metrics import metrics as command
+        case "adopt":
+            from .adopt import adopt as command
+        case "entries":
+            from .entries import entries as command
+        case "load":
+            from .load import load as command
+        case "run":
+            return _run_command()
+        case "unload" | "exec":
+            from . import start
 
-    return {
-        "status": commands.status,
-        "check": check,
-        "map": show_map,
-        "findings": commands.findings,
-        "dump": commands.dump,
-        "watch": watch,
-        "record": record,
-        "decode": explain,
-        "diff": diff,
-        "metrics": metrics,
-        "adopt": adopt,
-    }
+            return start.unload if name == "unload" else start.exec_loaded
+        case _:
+            from . import commands
+
+            told = {"status": commands.status, "findings": commands.findings, "dump": commands.dump}
+            return told[name]
+    return command
 
 
-def _loading() -> Commands:
-    # Later still: the others do without the loader.
-    from .entries import entries
-    from .load import load
-    from .run import run
-    from .start import exec_loaded, unload
+def _run_command() -> Command:
+    from .run import run  # apart: it alone ends as another program does
 
-    return {
-        "entries": entries,
-        "load": load,
-        "unload": unload,
-        "exec": exec_loaded,
-        "run": run,
-    }
+    return run
 
 
 def _parser() -> tuple[Parser, dict[str, Parser]]:

@@ -27,7 +27,6 @@ from .client import Client
 from .exits import CtlError, Exit
 from .here import HERE
 from .loaded import Standing
-from .offline import Offline
 from .output import (
     coloured,
     finding_as_json,
@@ -40,6 +39,7 @@ from .output import (
 )
 
 if TYPE_CHECKING:
+    from .offline import Offline
     from .prospect import Prospect
 
 _EXITS = {
@@ -149,14 +149,18 @@ def _prospect(options: Namespace, system: System) -> "Prospect | None":
     return prospect(options, system)
 
 
-def _source(options: Namespace) -> Client | Offline:
+def _source(options: Namespace) -> "Client | Offline":
     """The daemon, or a tree; without a bus, as in an initrd or a rescue system, sysfs itself."""
-    if options.root != HERE:
+    no_bus = None
+    if options.root == HERE:
+        try:
+            return Client()
+        except CtlError as error:
+            no_bus = error
+    from .offline import Offline  # late: the daemon has done all of it
+
+    if no_bus is None:
         return Offline(options.root)
-    try:
-        return Client()
-    except CtlError as error:
-        no_bus = error
     try:
         offline = Offline(HERE)
     except CtlError as error:
@@ -166,7 +170,7 @@ def _source(options: Namespace) -> Client | Offline:
     return offline
 
 
-def _findings(source: Client | Offline) -> list[Finding] | None:
+def _findings(source: "Client | Offline") -> list[Finding] | None:
     """The findings; None where they are not for this user."""
     try:
         return source.findings()

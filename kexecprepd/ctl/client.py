@@ -5,15 +5,17 @@ import json
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Finding, Severity
 from ..core.snapshot import MemoryRange, RuntimeRegion
 from ..wire import errors
-from ..wire.bus import Bus, BusUnavailable, CallFailed
-from ..wire.loader_info import LoaderInfo, from_wire
+from ..wire.connection import BusUnavailable, CallFailed, Connection
 from ..wire.names import BUS_NAME, MANAGER, MANAGER_PATH
 from .exits import CtlError, Exit
+
+if TYPE_CHECKING:  # most questions bring no image, and do without what packs one
+    from ..wire.loader_info import LoaderInfo
 
 _DBUS_ERROR = "org.freedesktop.DBus.Error."
 
@@ -59,7 +61,7 @@ class Client:
 
     def __init__(self) -> None:
         try:
-            self._bus = Bus()
+            self._bus = Connection()
         except BusUnavailable as error:
             sentence = f"The daemon cannot be asked: {error.reason}."
             hint = (
@@ -74,18 +76,18 @@ class Client:
         properties: dict[str, Any] = json.loads(text)
         return properties
 
-    def image(self) -> tuple[bytes, LoaderInfo]:
+    def image(self) -> "tuple[bytes, LoaderInfo]":
         """The image and its `info`."""
         reply = self._call_raw("GetSetupData")
-        return _bytes(reply, 0), from_wire(reply.get_child_value(1).unpack())
+        return _bytes(reply, 0), _info(reply, 1)
 
-    def handover(self) -> tuple[bytes, list[MemoryRange], LoaderInfo]:
+    def handover(self) -> "tuple[bytes, list[MemoryRange], LoaderInfo]":
         """The image, the memory map without absent memory, and the image's `info`: all that a load
         depends on, of one generation.
         """
         reply = self._call_raw("GetHandover")
         ranges = _ranges(reply.get_child_value(1).unpack())
-        return _bytes(reply, 0), ranges, from_wire(reply.get_child_value(2).unpack())
+        return _bytes(reply, 0), ranges, _info(reply, 2)
 
     def refresh(self) -> int:
         """Have the daemon read everything again now; the generation that this brings."""
@@ -150,6 +152,13 @@ class Client:
 def _bytes(reply: Any, index: int) -> bytes:
     """An `ay` of a reply, without unpacking it byte by byte."""
     return bytes(reply.get_child_value(index).get_data_as_bytes().get_data() or b"")
+
+
+def _info(reply: Any, index: int) -> "LoaderInfo":
+    """An image's `info`."""
+    from ..wire.loader_info import from_wire
+
+    return from_wire(reply.get_child_value(index).unpack())
 
 
 def _ranges(ranges: Iterable[tuple[int, int, str]]) -> list[MemoryRange]:

@@ -5,10 +5,9 @@ import re
 import sys
 from argparse import Namespace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Severity, State, kinds
-from ..core.image import sha256
 from ..reading.clock import now
 from ..reading.firmware import read_firmware
 from ..reading.kernel import System, read_origin, system_of
@@ -18,7 +17,6 @@ from .destination import Destination
 from .exits import CtlError, Exit
 from .here import HERE
 from .loaded import Standing
-from .offline import Offline
 from .output import (
     coloured,
     finding_as_json,
@@ -30,6 +28,9 @@ from .output import (
     wide,
 )
 from .terminal import fitted, width
+
+if TYPE_CHECKING:  # packing and the rules are for who asks for them
+    from .offline import Offline
 
 
 def status(options: Namespace) -> Exit:
@@ -68,6 +69,8 @@ def _of_map(properties: dict[str, Any]) -> dict[str, str]:
         "Findings": ", ".join(counts),
     }
     if "Generation" in properties:
+        from datetime import datetime
+
         since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
         when = f"{since:%a %Y-%m-%d %H:%M:%S %Z}"
         lines["Generation"] = f"{properties['Generation']}, since {when}"
@@ -116,9 +119,13 @@ def dump(options: Namespace) -> Exit:
     return Exit.OK
 
 
-def source_of(options: Namespace) -> Client | Offline:
+def source_of(options: Namespace) -> "Client | Offline":
     """The daemon, or the tree that --root names."""
-    return Client() if options.root == HERE else Offline(options.root)
+    if options.root == HERE:
+        return Client()
+    from .offline import Offline
+
+    return Offline(options.root)
 
 
 _WIDE = ("generation", "snapshot-timestamp", "snapshot-timestamp-monotonic")
@@ -144,6 +151,9 @@ def _served() -> tuple[bytes, dict[str, Any]]:
 
 
 def _packed_here(options: Namespace) -> tuple[bytes, dict[str, Any]]:
+    from ..core.image import sha256
+    from .offline import Offline
+
     offline = Offline(options.root)
     data, assessment = offline.packed(), offline.assessment
     if not assessment.state.has_image and not options.force:

@@ -3,17 +3,17 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from ..loader import request
 from ..loader.errors import LoadError
-from ..loader.request import Loaded
 from ..reading.clock import boot_id
 from ..reading.kernel import System
 from ..reading.tree import words_of
 from .exits import CtlError
-from .offline import Offline
 from .output import wide
+
+if TYPE_CHECKING:  # what it takes to read that is for where something is loaded
+    from ..loader.request import Loaded
 
 STALE = "The kernel that is loaded is stale: the memory is no longer what it was loaded for."
 """What must not happen unnoticed: started, it would use memory that is gone."""
@@ -28,7 +28,7 @@ class Standing:
     known, and `unknown` says why.
     """
 
-    loaded: Loaded | None
+    loaded: "Loaded | None"
     stale: bool | None
     unknown: str = ""
 
@@ -46,8 +46,10 @@ def look(root: Path, system: System) -> Standing | None:
         return Standing(None, None, "root is told more" if error.denied else error.sentence)
 
 
-def remembered(root: Path) -> Loaded | None:
+def remembered(root: Path) -> "Loaded | None":
     """What was loaded in this boot, if anything. Raises LoadError where that cannot be told."""
+    from ..loader import request
+
     loaded = request.read(root)
     return loaded if loaded and loaded.boot_id == this_boot(root) else None
 
@@ -61,11 +63,13 @@ def this_boot(root: Path) -> str:
         raise LoadError(sentence, "Mount /proc.") from error
 
 
-def is_stale(root: Path, loaded: Loaded) -> bool:
+def is_stale(root: Path, loaded: "Loaded") -> bool:
     """Whether what a load depends on has changed since, by sysfs as it is now. Raises CtlError.
 
     The daemon is not asked: it lets memory settle before it looks.
     """
+    from .offline import Offline  # where something is loaded, and not before
+
     return loaded.handover_sha256 != Offline(root).handover_sha256(efi=loaded.efi)
 
 

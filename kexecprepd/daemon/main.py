@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The daemon's life: puts the parts together, runs the main loop, and ends in order."""
 
+import gc
 import logging
 import signal
 from pathlib import Path
@@ -12,7 +13,8 @@ from ..core.origin import Origin, StartedBy
 from ..core.unreadable import Unreadable
 from ..reading.clock import boot_id
 from ..reading.kernel import read_origin
-from ..wire.bus import Bus, BusUnavailable
+from ..wire.bus import Bus
+from ..wire.connection import BusUnavailable
 from ..wire.journal import Message
 from ..wire.names import (
     BUS_NAME,
@@ -89,6 +91,7 @@ class Daemon:
             self._watchdog()
             GLib.timeout_add(int(interval * 1000), self._watchdog)
         self._notifier.ready(self._words())
+        _collect_what_comes()
         self._loop.run()
         self._notifier.stopping()
         self._watcher.stop()
@@ -151,6 +154,12 @@ def _log_origin(origin: Origin) -> None:
         )
     elif origin.started_by is StartedBy.KEXEC:
         log.info("Started by kexec, without a receipt that can be used")
+
+
+def _collect_what_comes() -> None:
+    """Collect garbage from now on; what starting has made stays, and is not looked at again."""
+    gc.freeze()
+    gc.enable()
 
 
 def _soon(callback: Any) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 import pyudev
 from gi.repository import GLib
 
+from . import uevent_filter
 from .timer import Timer
 
 QUIET_MSEC = 500
@@ -46,6 +47,7 @@ class MemoryWatcher:
         """Have `settled` called as if an event had come."""
         self._quiet.start(QUIET_MSEC, self._look)
         if not self._latest.running:
+            log.debug("Everything is read again once no more events come")
             self._latest.start(LATEST_MSEC, self._look)
 
     def stop(self) -> None:
@@ -64,6 +66,7 @@ class MemoryWatcher:
             monitor.filter_by("memory")
             _enlarge_buffer(monitor)
             monitor.start()
+            _drop_others(monitor)
         except OSError as error:
             log.warning(
                 "Memory hotplug will not be noticed, as the kernel's events cannot be had (%s): "
@@ -82,7 +85,9 @@ class MemoryWatcher:
         try:
             if condition & (GLib.IOCondition.ERR | GLib.IOCondition.HUP):
                 raise OSError("the socket reports an error")
+            heard = False
             while (device := self._monitor.poll(timeout=0)) is not None:
+                heard = True
                 log.debug("Memory event %s of %s", device.action, device.sys_name)
         except OSError as error:
             # Most likely ENOBUFS: events were lost. The monitor is no good after that.
@@ -91,7 +96,10 @@ class MemoryWatcher:
             self._start()
             self.look_again()
             return False
-        self.look_again()
+        if heard:
+            self.look_again()
+        else:  # where the kernel took no filter
+            log.debug("There were events, and none of memory")
         return True
 
     def _look(self) -> None:
@@ -112,3 +120,11 @@ def _enlarge_buffer(monitor: Any) -> None:
     except OSError as error:
         # It takes CAP_NET_ADMIN, which the service does not have: an overflow is survived.
         log.debug("The event buffer keeps its size: %s", error)
+
+
+def _drop_others(monitor: Any) -> None:
+    # After start(), which attaches libudev's own. What came in between is filtered in poll().
+    try:
+        uevent_filter.attach(monitor.fileno())
+    except OSError as error:
+        log.debug("The events of other devices wake the daemon as well: %s", error)

@@ -4,7 +4,7 @@
 import time
 from pathlib import Path
 
-from ..core.generation import Timestamp
+from ..core.timestamp import Timestamp
 from . import proc
 
 

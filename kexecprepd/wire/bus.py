@@ -9,7 +9,7 @@ pydbus 0.6 registers objects and emits their signals. What is different here, an
   logs a traceback for each, and a name or text that D-Bus does not allow brings no reply at all
 - the name is taken after the objects are there, and cannot be taken away: publish() lets any
   other client replace the owner
-- a lost connection is told to the caller: GLib's default ends the process as if by SIGTERM
+- the connection is GDBus' own, as `connection` has it, for pydbus' proxies and buses are not used
 - members that the XML calls privileged are for uid 0: the bus is asked for the caller's uid, and
   meanwhile others are served
 - method calls do not leak: PyGObject before 3.50 never drops a GDBusMethodInvocation, nor the
@@ -20,22 +20,19 @@ import inspect
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-import pydbus
 from gi.repository import Gio, GLib
 from pydbus.generic import signal as signal
 from pydbus.registration import ObjectRegistration, ObjectWrapper
 
-from ..core.errors import KexecprepdError
 from .callers import Callers
-from .errors import AccessDenied, BusError, Failed
+from .connection import BusUnavailable, CallFailed, Connection, call_failed
+from .errors import BusError, Failed
+from .properties import Properties
 
 PRIVILEGED = "org.freedesktop.systemd1.Privileged"
 """Annotation of members that only uid 0 may use, as systemd's own interfaces have it."""
-
-TIMEOUT_MSEC = 25_000
-"""How long a call waits for its answer unless told otherwise; GDBus' own default."""
 
 _BUS_TIMEOUT_MSEC = 5_000
 _DO_NOT_QUEUE = 4
@@ -43,24 +40,8 @@ _PRIMARY_OWNER = 1
 _DBUS = "org.freedesktop.DBus"
 _DBUS_PATH = "/org/freedesktop/DBus"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
-_DBUS_ERROR = "org.freedesktop.DBus.Error"
-_DENIED = (f"{_DBUS_ERROR}.AccessDenied", AccessDenied.name)
 
 log = logging.getLogger(__name__)
-
-
-class BusUnavailable(KexecprepdError):
-    """There is no bus, or the name on it is someone else's; the text says which."""
-
-    LEAD = "The bus cannot be used"
-
-
-class CallFailed(KexecprepdError):
-    """A method call brought an error: its D-Bus name in `name`, its words as the text."""
-
-    def __init__(self, name: str, message: str) -> None:
-        super().__init__(message, denied=name in _DENIED)
-        self.name = name
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,31 +55,21 @@ class Reply:
     fds: tuple[int, ...] = ()
 
 
-class Bus:
-    """A connection to the system bus, found as GLib finds it (DBUS_SYSTEM_BUS_ADDRESS)."""
+class Bus(Connection):
+    """A connection that serves objects, under a name of its own."""
 
     def __init__(self) -> None:
-        try:
-            self._bus = pydbus.SystemBus()
-        except GLib.Error as error:
-            raise BusUnavailable(f"the system bus cannot be reached: {error.message}") from error
-        self.connection = self._bus.con
-        self.connection.set_exit_on_close(False)
+        """Raises BusUnavailable."""
+        super().__init__()
         self._callers = Callers(self._ask_uid)
-
-    def on_lost(self, callback: Callable[[str], None]) -> None:
-        """Call back with a reason when the connection is gone; it does not come back."""
-
-        def closed(_connection: Any, _remote: bool, error: Any) -> None:
-            callback("the bus closed it" if error is None else error.message)
-
-        self.connection.connect("closed", closed)
 
     def export(self, path: str, xml: str, implementation: object) -> None:
         """Put an object on the bus: what `xml` declares, by methods and attributes so named.
 
         A method returns a Reply or None, and raises BusError. Attributes are the properties'
-        values. `signal()` attributes send the signals, `PropertiesChanged` that of Properties.
+        values; an object of one interface may have them as ready `Properties` too, in
+        `ready_properties`. `signal()` attributes send the signals, `PropertiesChanged` that of
+        Properties.
         """
         interfaces = Gio.DBusNodeInfo.new_for_xml(xml).interfaces
         wrapper = _Wrapper(implementation, interfaces, self._callers)
@@ -117,30 +88,6 @@ class Bus:
         if result != _PRIMARY_OWNER:
             raise BusUnavailable(f"the name {name} is taken: another kexecprepd is running")
 
-    def call(
-        self, name: str, path: str, member: str, arguments: Any = None, timeout: int = TIMEOUT_MSEC
-    ) -> Any:
-        """Call `interface.Method` and return the reply's Variant. Raises CallFailed."""
-        interface, _, method = member.rpartition(".")
-        try:
-            return self.connection.call_sync(
-                name, path, interface, method, arguments, None, Gio.DBusCallFlags.NONE, timeout
-            )
-        except GLib.Error as error:
-            raise _call_failed(error) from error
-
-    def subscribe(
-        self, name: str, path: str, member: str, callback: Callable[[tuple[Any, ...]], None]
-    ) -> None:
-        """Call back with a signal's unpacked arguments whenever `name` sends it."""
-        interface, _, signal_name = member.rpartition(".")
-
-        def received(*arguments: Any) -> None:
-            callback(arguments[5].unpack())
-
-        flags = Gio.DBusSignalFlags.NONE
-        self.connection.signal_subscribe(name, interface, signal_name, path, None, flags, received)
-
     def _ask_bus(self, method: str, arguments: Any) -> tuple[Any, ...]:
         reply = self.call(_DBUS, _DBUS_PATH, f"{_DBUS}.{method}", arguments, _BUS_TIMEOUT_MSEC)
         values: tuple[Any, ...] = reply.unpack()
@@ -151,7 +98,7 @@ class Bus:
             try:
                 (uid,) = connection.call_finish(result).unpack()
             except GLib.Error as error:
-                then(_call_failed(error))
+                then(call_failed(error))
             else:
                 then(uid)
 
@@ -159,15 +106,6 @@ class Bus:
             *(_DBUS, _DBUS_PATH, _DBUS, "GetConnectionUnixUser", GLib.Variant("(s)", (sender,))),
             *(GLib.VariantType("(u)"), Gio.DBusCallFlags.NONE, _BUS_TIMEOUT_MSEC, None, answered),
         )
-
-
-def _call_failed(error: Any) -> CallFailed:
-    remote = Gio.DBusError.get_remote_error(error)
-    if remote is None:  # GDBus' own: nobody answered
-        lost = error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED)
-        return CallFailed(f"{_DBUS_ERROR}.{'Disconnected' if lost else 'NoReply'}", error.message)
-    # GDBus puts the name before the text; strip_remote_error() does not work on PyGObject's copy.
-    return CallFailed(remote, error.message.removeprefix(f"GDBus.Error:{remote}: "))
 
 
 class _Registrar:
@@ -204,23 +142,36 @@ class _Registrar:
             # Nobody is there to hear it; on_lost() has been or will be called.
 
 
+class _Member(NamedTuple):
+    """What answers a method call."""
+
+    answer: Callable[..., Reply | None]
+    has_arguments: bool
+    privileged: bool
+
+
 class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
     """pydbus' own, with the dispatch replaced."""
 
     def __init__(self, implementation: object, interfaces: Any, callers: Callers) -> None:
         super().__init__(implementation, interfaces)
         self._callers = callers
-        members = [
-            (f"{interface.name}.{member.name}", member)
+        self._privileged = {
+            f"{interface.name}.{member.name}"
             for interface in interfaces
-            for member in (*interface.methods, *interface.properties)
-        ]
-        self._privileged = {name for name, member in members if _is_privileged(member)}
-        self._methods: dict[str, Callable[..., Reply | None]] = {
-            name: getattr(implementation, member.name)
-            for name, member in members
-            if isinstance(member, Gio.DBusMethodInfo)
+            for member in interface.properties
+            if _is_privileged(member)
         }
+        self._members = {
+            (interface.name, method.name): _Member(
+                getattr(implementation, method.name), bool(method.in_args), _is_privileged(method)
+            )
+            for interface in interfaces
+            for method in interface.methods
+        }
+        self._members[_PROPERTIES, "Get"] = _Member(self._get, True, False)
+        self._members[_PROPERTIES, "GetAll"] = _Member(self._get_all, True, False)
+        self._set = _Member(self.Set, True, False)
 
     def call_method(
         self,
@@ -232,46 +183,56 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
         parameters: Any,
         invocation: Any,
     ) -> None:
+        name = (interface, method)
+        member = self._members.get(name) or self._setter(parameters)
+        if not member.privileged:
+            _respond(invocation, member, name, parameters)
+            return
+
         def decided(refusal: BusError | None) -> None:
-            self._respond(invocation, f"{interface}.{method}", parameters, refusal)
+            _respond(invocation, member, name, parameters, refusal)
 
         # The invocation may well be answered after this has returned.
-        if self._is_privileged(interface, method, parameters):
-            self._callers.decide(sender, decided)
-        else:
-            decided(None)
+        self._callers.decide(sender, decided)
 
-    def _is_privileged(self, interface: str, method: str, parameters: Any) -> bool:
-        if (interface, method) == (_PROPERTIES, "Set"):
-            of, name = (parameters.get_child_value(n).get_string() for n in range(2))
-            return f"{of}.{name}" in self._privileged
-        return f"{interface}.{method}" in self._privileged
+    def _setter(self, parameters: Any) -> _Member:
+        of, name = (parameters.get_child_value(n).get_string() for n in range(2))
+        return self._set._replace(privileged=f"{of}.{name}" in self._privileged)
 
-    def _respond(
-        self, invocation: Any, member: str, parameters: Any, refusal: BusError | None
-    ) -> None:
-        try:
-            if refusal is not None:
-                raise refusal
-            reply = self._answer(member, parameters.unpack())
-        except BusError as error:
-            invocation.return_dbus_error(error.name, _clean(error.sentence))
-        except Exception:  # a bug of ours must not leave the caller waiting
-            log.exception("Internal error in %s", member)
-            failed = "Internal error: the journal of kexecprepd.service has the details."
-            invocation.return_dbus_error(Failed.name, failed)
-        else:
-            _send(reply, invocation)
+    def _get(self, interface: str, name: str) -> Reply:
+        ready = self._ready()
+        return Reply(
+            ready.one(name) if ready else GLib.Variant("(v)", (self.Get(interface, name),))
+        )
 
-    def _answer(self, member: str, arguments: Any) -> Reply | None:
-        if member == f"{_PROPERTIES}.Get":
-            return Reply(GLib.Variant("(v)", (self.Get(*arguments),)))
-        if member == f"{_PROPERTIES}.GetAll":
-            return Reply(GLib.Variant("(a{sv})", (self.GetAll(*arguments),)))
-        if member == f"{_PROPERTIES}.Set":
-            self.Set(*arguments)
-            return None
-        return self._methods[member](*arguments)
+    def _get_all(self, interface: str) -> Reply:
+        ready = self._ready()
+        return Reply(ready.all if ready else GLib.Variant("(a{sv})", (self.GetAll(interface),)))
+
+    def _ready(self) -> Properties | None:
+        ready: Properties | None = getattr(self.object, "ready_properties", None)
+        return ready
+
+
+def _respond(
+    invocation: Any,
+    member: _Member,
+    name: tuple[str, str],
+    parameters: Any,
+    refusal: BusError | None = None,
+) -> None:
+    try:
+        if refusal is not None:
+            raise refusal
+        reply = member.answer(*parameters.unpack()) if member.has_arguments else member.answer()
+    except BusError as error:
+        invocation.return_dbus_error(error.name, _clean(error.sentence))
+    except Exception:  # a bug of ours must not leave the caller waiting
+        log.exception("Internal error in %s", ".".join(name))
+        failed = "Internal error: the journal of kexecprepd.service has the details."
+        invocation.return_dbus_error(Failed.name, failed)
+    else:
+        _send(reply, invocation)
 
 
 def _send(reply: Reply | None, invocation: Any) -> None:

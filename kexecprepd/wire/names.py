@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where the daemon is found on the bus, and the XML that says what it offers there."""
 
-from importlib import resources
+import os
 
 BUS_NAME = "org.kexecprepd1"
 MANAGER_PATH = "/org/kexecprepd1"
@@ -12,4 +12,6 @@ LOG_CONTROL = "org.freedesktop.LogControl1"
 
 def interface_xml(interface: str) -> str:
     """The introspection data of an interface, as `dbus/` has it."""
-    return (resources.files(__package__) / "interfaces" / f"{interface}.xml").read_text("utf-8")
+    path = os.path.join(os.path.dirname(__file__), "interfaces", f"{interface}.xml")
+    with open(path, encoding="utf-8") as file:
+        return file.read()

@@ -8,7 +8,7 @@ from itertools import pairwise
 import pytest
 
 from kexecprepd.core.image import compose, efi_info
-from kexecprepd.core.placement import excluded_ranges, place
+from kexecprepd.core.placement import Placer, excluded_ranges
 from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.loader.bzimage import BzImage
 from kexecprepd.loader.errors import LoadError
@@ -329,7 +329,8 @@ def test_the_image_is_linked_as_the_daemon_would(machine: Machine, snapshot: Sna
 
     (image, _, _), (seed, _, _) = nodes_of(plan)
     told = params_of(plan)[0x1C0:0x1E0]
-    assert (read(plan, image, 352), told) == place(compose(snapshot).pack(), snapshot, image, seed)
+    placer = Placer(compose(snapshot).pack(), snapshot)
+    assert (read(plan, image, 352), told) == placer.place(image, seed)
 
 
 def test_what_is_avoided_is_told(machine: Machine, snapshot: Snapshot) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.core.image import compose
-from kexecprepd.core.placement import PlacementError, place
+from kexecprepd.core.placement import PlacementError, Placer
 from kexecprepd.core.snapshot import MemoryRange, Snapshot
 from tests.support.recordings import (
     BGRT_KEXEC_FILE,
@@ -31,7 +31,7 @@ def snapshot() -> Snapshot:
 
 
 def placed(snapshot: Snapshot, address: int, next_node: int = 0) -> tuple[bytes, bytes]:
-    return place(compose(snapshot).pack(), snapshot, address, next_node)
+    return Placer(compose(snapshot).pack(), snapshot).place(address, next_node)
 
 
 def refusal(snapshot: Snapshot, address: int, next_node: int = 0) -> str:
