@@ -75,5 +75,5 @@ def test_it_ends_when_nobody_reads_it(
         plug(tree)
         client.call("Refresh")
 
-        assert process.wait(DEADLINE) == 1
+        assert process.wait(DEADLINE) == 0
         assert stderr.rest() == ""

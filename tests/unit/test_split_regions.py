@@ -51,6 +51,9 @@ def test_three_pieces_are_one_region() -> None:
 )
 def test_what_only_adjoins_stays_apart(other: RuntimeRegion) -> None:
     assert kept((FIRST, other)) == APART
+    # And with what differs in the lower of the two.
+    lower = replace(other, number=0, phys_addr=FIRST.phys_addr, num_pages=3)
+    assert kept((lower, SECOND)) == APART
 
 
 def test_what_does_not_adjoin_stays_apart() -> None:
