@@ -14,6 +14,9 @@ from .intervals import Interval, outside, union
 _WORD = re.compile(r'(?:[^\s"]+|"[^"]*(?:"|$))+')
 _NUMBER = re.compile(r"(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)([kmgtpe]?)", re.IGNORECASE)
 _UNITS = "kmgtpe"
+_LONGEST = 2047
+"""Characters of a command line, COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h without the NUL:
+the kernel cuts off the rest."""
 _EVERYTHING = Interval(0, U64)
 
 
@@ -34,7 +37,7 @@ def cut_by(cmdline: str) -> tuple[Interval, ...]:
 
 
 def _options(cmdline: str) -> Iterator[tuple[str, str]]:
-    for word in _WORD.findall(cmdline):
+    for word in _WORD.findall(cmdline[:_LONGEST]):
         name, _, value = word.replace('"', "").partition("=")
         if name == "--":  # the rest is for init
             return
