@@ -91,15 +91,16 @@ def as_text(report: Report, *, unicode: bool) -> str:
     machine = report.source.machine
     ram = sum(each.end - each.start + 1 for each in machine.memory_map if each.is_ram)
     shown = condensed(stretches(machine.memory_map, report.plan.usable, report.plan.segments))
+    line = printable(report.cmdline, unicode=unicode) or "(empty)"
     parts = [
         f"{report.title} would be loaded like this:",
         as_table(report.plan),
-        f"Command line: {printable(report.cmdline, unicode) or '(empty)'}\nEFI: {report.efi}",
+        f"Command line: {line}\nEFI: {report.efi}",
         f"Memory, {size(ram)} of System RAM:",
         draw(shown, unicode=unicode),
     ]
     if report.notes:
-        parts.append("\n".join(_wrapped(printable(note, unicode)) for note in report.notes))
+        parts.append("\n".join(_wrapped(printable(note, unicode=unicode)) for note in report.notes))
     parts.append("Nothing was loaded.")
     return "\n\n".join(parts)
 

@@ -188,7 +188,7 @@ class Manager:
 
 
 def _bytes(data: bytes) -> Any:
-    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)
+    return GLib.Variant.new_from_bytes(GLib.VariantType("ay"), GLib.Bytes.new(data), True)  # noqa: FBT003 # trusted
 
 
 def _sealed_memfd(data: bytes) -> int:

@@ -16,7 +16,7 @@ from kexecprepd.daemon import journal
 
 journal.set_up(Path("/"), logging.DEBUG)
 for name in ("DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"):
-    logging.log(getattr(logging, name), "%s\\nin two lines", name)
+    logging.log(getattr(logging, name), "%s\\ntwo lines", name)
 try:
     raise ValueError("one\\ntwo")
 except ValueError:
@@ -48,7 +48,7 @@ def test_every_line_has_the_priority_of_its_entry(logged: tuple[bool, list[str]]
     expected = [
         f"<{number}>{line}" if under_systemd else line
         for name, number in priorities.items()
-        for line in (name, "in two lines")
+        for line in (name, "two lines")
     ]
     assert lines[:10] == expected
 
