@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 
-from kexecprepd.core.generation import Handover, Timestamp, first
+from kexecprepd.core.generation import Handover, Timestamp, first, numbered
 from kexecprepd.core.origin import Origin, StartedBy
 from kexecprepd.core.unreadable import UNSTABLE, Unreadable
 from kexecprepd.daemon.follower import Follower
 from kexecprepd.daemon.manager import Manager
-from kexecprepd.wire.errors import Failed
+from kexecprepd.wire.errors import Failed, InvalidArgs
 from tests.support.recordings import BOOT_ID, FIRST_KERNEL, set_memory_blocks
 from tests.support.snapshots import recorded
 
@@ -86,6 +86,32 @@ def test_memory_that_goes_though_it_stays_listed_is_a_change_of_the_memory_map(t
     follower.look()
 
     assert told == [(2, follower.handover.assessment.sha256, ["memmap"])]
+
+
+def test_what_was_missed_is_told_though_nothing_differs_any_more(handover: Handover) -> None:
+    manager = manager_of(handover)
+    told = signals_of(manager)
+
+    manager.show(handover, ("runtime-map",))
+
+    assert told == [(1, handover.assessment.sha256, ["runtime-map"])]
+
+
+def test_only_the_properties_that_differ_are_told(handover: Handover) -> None:
+    manager = manager_of(handover)
+    told: list[tuple[Any, ...]] = []
+    manager.PropertiesChanged.connect(lambda *arguments: told.append(arguments))
+
+    manager.show(numbered(handover, 2, Timestamp(5, 1)), ("memmap",))
+
+    changes = {"Generation": 2, "SnapshotTimestamp": 5}
+    assert told == [("org.kexecprepd1.Manager", changes, [])]
+
+
+@pytest.mark.parametrize("address", [1, 8])
+def test_a_place_that_will_not_do_is_the_caller_s_mistake(handover: Handover, address: int) -> None:
+    with pytest.raises(InvalidArgs, match="The image cannot be placed"):
+        manager_of(handover).PlaceSetupData(address, 0)
 
 
 def test_a_change_of_nothing_is_not_told(handover: Handover) -> None:

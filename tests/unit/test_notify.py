@@ -2,15 +2,17 @@
 """What systemd is told, also where nobody listens to it, or nobody listens any more."""
 
 import contextlib
+import os
 import socket
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from kexecprepd.daemon import notify
-from kexecprepd.daemon.notify import Notifier
+from kexecprepd.daemon.notify import Notifier, watchdog_interval
 from tests.support.notify_socket import DEADLINE
 
 # sdnotify leaves it to Python to close its socket.
@@ -79,3 +81,36 @@ def test_a_receiver_that_was_never_there_is_told_of_once(
     notifier.stopping()
 
     assert caplog.text.count("systemd is told nothing") == len(caplog.records) == 1
+
+
+def test_a_reload_is_told_with_its_time(receiver: socket.socket) -> None:
+    before = time.monotonic_ns() // 1000
+    Notifier().reloading()
+    after = time.monotonic_ns() // 1000
+
+    first, second = receiver.recv(4096).decode().split("\n")
+    assert first == "RELOADING=1"
+    name, _, number = second.partition("=")
+    assert name == "MONOTONIC_USEC"
+    assert before <= int(number) <= after
+
+
+@pytest.mark.parametrize(
+    ("usec", "pid", "seconds"),
+    [
+        pytest.param("30000000", "", 15.0, id="half of what systemd waits"),
+        pytest.param("30000000", "own", 15.0, id="meant for this process"),
+        pytest.param("30000000", "1", None, id="meant for another one"),
+        pytest.param("", "", None, id="none"),
+        pytest.param("0", "", None, id="never"),
+        pytest.param("soon", "", None, id="no number"),
+        pytest.param("-1", "", None, id="below zero"),
+    ],
+)
+def test_signs_of_life_come_twice_as_often_as_systemd_asks(
+    monkeypatch: pytest.MonkeyPatch, usec: str, pid: str, seconds: float | None
+) -> None:
+    monkeypatch.setenv("WATCHDOG_USEC", usec)
+    monkeypatch.setenv("WATCHDOG_PID", str(os.getpid()) if pid == "own" else pid)
+
+    assert watchdog_interval() == seconds
