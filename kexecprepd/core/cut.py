@@ -58,7 +58,8 @@ def _memmap(cut: tuple[Interval, ...], value: str) -> tuple[Interval, ...]:
         whole = Interval(
             -(-first // PAGE_SIZE) * PAGE_SIZE, (last + 1) // PAGE_SIZE * PAGE_SIZE - 1
         )
-        return tuple(part for each in cut for part in outside((whole,), each))
+        given = union((whole,))  # nothing, where no page is whole
+        return tuple(part for each in cut for part in outside(given, each))
     return union((*cut, _pages(first, last)))
 
 
