@@ -13,6 +13,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the daemon; the exit status: 0 stopped, 1 failed, 2 wrong usage."""
     parser = argparse.ArgumentParser(
         prog="kexecprepd",
+        allow_abbrev=False,
         description="Packs the EFI runtime map for kexec and serves it as org.kexecprepd1 "
         "on the system bus.",
     )

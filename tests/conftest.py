@@ -3,6 +3,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,10 @@ SHARED = "KEXECPREPD_TESTS_SHARED"
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Make the folder, unless another process is the first."""
+    """Make the folder, unless another process is the first; and have SIGINT interrupt."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # As a shell's background job has it, and all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if SHARED not in os.environ:
         folder = tempfile.TemporaryDirectory(prefix="kexecprepd-tests-")
         os.environ[SHARED] = folder.name
@@ -31,12 +35,16 @@ def _forget_shared() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a module together (--dist=loadgroup), where nothing else is said."""
+    """Keep what shares a guest in one process, else the tests of a module (--dist=loadgroup)."""
     for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(
-                pytest.mark.xdist_group(str(item.path.relative_to(item.config.rootpath)))
-            )
+        item.add_marker(pytest.mark.xdist_group(_group(item)))
+
+
+def _group(item: pytest.Item) -> str:
+    parameters = item.callspec.params if hasattr(item, "callspec") else {}
+    if "machine" in parameters:
+        return str(parameters["machine"])
+    return f"{item.path.stem}-{parameters.get('release', '')}".removesuffix("-")
 
 
 @pytest.fixture

@@ -23,7 +23,7 @@ class Field:
     offset: int
     layout: str
 
-    def get(self, data: bytes) -> int:
+    def get(self, data: bytes | memoryview) -> int:
         """Its value. Raises struct.error where `data` ends before it does."""
         value: int = struct.unpack_from(self.layout, data, self.offset)[0]
         return value
@@ -53,9 +53,9 @@ class Area:
     offset: int
     size: int
 
-    def get(self, data: bytes) -> bytes:
+    def get(self, data: bytes | memoryview) -> bytes:
         """Its bytes."""
-        return data[self.offset : self.offset + self.size]
+        return bytes(data[self.offset : self.offset + self.size])
 
     def put(self, data: bytearray, content: bytes) -> None:
         """Set as many of its first bytes as `content` has; no more than its size."""

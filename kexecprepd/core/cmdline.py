@@ -1,11 +1,27 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What a kernel command line says of EFI."""
+"""The words of a kernel command line, and what they say of EFI."""
+
+import re
+from collections.abc import Iterator
+
+_WORD = re.compile(r'(?:[^\s"]+|"[^"]*(?:"|$))+')
+
+
+def words(cmdline: str | None) -> Iterator[str]:
+    """The words that are for the kernel, without quotes: what follows `--` is for init.
+
+    Source: next_arg() in lib/cmdline.c, parse_args() in kernel/params.c.
+    """
+    for word in _WORD.findall(cmdline or ""):
+        if word == "--":
+            return
+        yield word.replace('"', "")
 
 
 def efi_options(cmdline: str) -> list[str]:
     """The values of every efi= on a kernel command line, in their order."""
-    words = (word.partition("=") for word in cmdline.split())
-    return [option for name, _, value in words if name == "efi" for option in value.split(",")]
+    told = (word.partition("=") for word in words(cmdline))
+    return [option for name, _, value in told if name == "efi" for option in value.split(",")]
 
 
 def runtime_off_option(cmdline: str | None) -> str | None:
@@ -15,7 +31,7 @@ def runtime_off_option(cmdline: str | None) -> str | None:
     drivers/firmware/efi/efi.c.
     """
     off = None
-    for word in (cmdline or "").split():
+    for word in words(cmdline):
         if word == "noefi":
             off = "noefi"
         elif word.startswith("efi="):

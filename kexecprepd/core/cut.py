@@ -2,16 +2,15 @@
 """Which memory a kernel's command line takes away from it: mem= and memmap=.
 
 Source: parse_memopt() and parse_memmap_one() in arch/x86/kernel/e820.c, memparse() in
-lib/cmdline.c, next_arg() in lib/cmdline.c for the words.
+lib/cmdline.c.
 """
 
 import re
-from collections.abc import Iterator
 
 from ..abi.efi import PAGE_SIZE, U64
+from .cmdline import words
 from .intervals import Interval, outside, union
 
-_WORD = re.compile(r'(?:[^\s"]+|"[^"]*(?:"|$))+')
 _NUMBER = re.compile(r"(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)([kmgtpe]?)", re.IGNORECASE)
 _UNITS = "kmgtpe"
 _LONGEST = 2047
@@ -27,21 +26,14 @@ def cut_by(cmdline: str) -> tuple[Interval, ...]:
     An option that the kernel refuses, or that this does not understand, cuts nothing.
     """
     cut: tuple[Interval, ...] = ()
-    for name, value in _options(cmdline):
+    for word in words(cmdline[:_LONGEST]):
+        name, _, value = word.partition("=")
         if name == "mem":
             cut = _upwards(cut, value)
         elif name == "memmap":
             for each in value.split(","):
                 cut = _memmap(cut, each)
     return cut
-
-
-def _options(cmdline: str) -> Iterator[tuple[str, str]]:
-    for word in _WORD.findall(cmdline[:_LONGEST]):
-        name, _, value = word.replace('"', "").partition("=")
-        if name == "--":  # the rest is for init
-            return
-        yield name, value
 
 
 def _memmap(cut: tuple[Interval, ...], value: str) -> tuple[Interval, ...]:

@@ -3,9 +3,11 @@
 
     KexecprepdError
     ├── ImageError            core.image       the bytes are no image, or there can be none
+    ├── DecodeError           core.decoding    bytes are nothing that is known
     ├── PlacementError        core.placement   the image cannot be placed there
     ├── ReadError             reading.tree     sysfs could not be read whole
     ├── IomemError            reading.iomem    nor /proc/iomem
+    ├── RecordingError        reading.archive  a file is no recording
     ├── BusUnavailable        wire.bus         there is no bus, or no name to be had
     ├── CallFailed            wire.bus         someone else's answer is an error
     ├── BusError              wire.errors      what we answer to a call: org.kexecprepd1.Error.*
@@ -16,6 +18,7 @@
     │   └── InvalidArgs       wire.errors
     ├── CacheError            daemon.cache     the cache cannot be used or written
     ├── LoadError             loader.errors    no kernel was loaded
+    │   └── Refused           loader.errors    the running kernel says so
     └── CtlError              ctl.exits        ends kexecprepctl, with an exit code
 
 Whatever else is raised is the standard library's, and is turned into one of these where it can

@@ -18,7 +18,7 @@ import hashlib
 from dataclasses import dataclass
 
 from ..abi.bootparam import EFI_INFO, SIGNATURE_64, EfiInfo
-from ..abi.efi import DESCRIPTOR_VERSION, KERNEL_HALF, MEMORY_DESCRIPTOR, PAGE_SIZE, UNSET
+from ..abi.efi import DESCRIPTOR_VERSION, KERNEL_HALF, MEMORY_DESCRIPTOR, PAGE_SIZE, U64, UNSET
 from ..abi.setup_data import (
     EFI_SETUP_DATA_SIZE,
     HEADER_SIZE,
@@ -115,14 +115,15 @@ def physical_runtime(snapshot: Snapshot) -> int | None:
     """Physical address of the runtime services table.
 
     A kernel that was itself started by kexec shows the virtual one: the firmware has converted
-    it in RAM. None where a virtual one lies in no region of the map.
+    it in RAM. None where a virtual one lies in no region, or would be beyond the address space.
     """
     shown = snapshot.efi.runtime if snapshot.efi else None
     if shown is None or shown < KERNEL_HALF:
         return shown
     for region in snapshot.runtime_regions:
         if region.virt_addr <= shown <= region.virt_end:
-            return shown - region.virt_addr + region.phys_addr
+            physical = shown - region.virt_addr + region.phys_addr
+            return physical if physical <= U64 else None
     return None
 
 

@@ -4,6 +4,7 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
+from ..abi.bootparam import E820_NAMES
 from .cut import cut_by
 from .intervals import Interval, outside, union, within
 from .snapshot import MemoryRange, Snapshot
@@ -40,6 +41,19 @@ def absent_memory(snapshot: Snapshot) -> tuple[Part, ...]:
         for memory, missing in missing_memory(snapshot)
         for part in outside(cut, missing)
     )
+
+
+def absent_at_boot(snapshot: Snapshot) -> tuple[Part, ...]:
+    """The same of the memory map that this kernel was booted with, which the kernel itself hands on
+    (kexec_file_load): other than the one in sysfs, it stays as it was whatever is unplugged.
+    """
+    listed = snapshot.e820_at_boot
+    ranges = tuple(
+        MemoryRange(number, each.start, each.start + each.size - 1, E820_NAMES[each.type])
+        for number, each in enumerate(listed)
+        if each.size and each.type in E820_NAMES
+    )
+    return absent_memory(replace(snapshot, memory_map=ranges))
 
 
 def cut_memory(snapshot: Snapshot) -> tuple[Part, ...]:

@@ -143,9 +143,9 @@ def _boot_next(surroundings: Surroundings) -> str | None:
 
 
 def _loader_entry(surroundings: Surroundings) -> str | None:
-    """LoaderEntryOneShot says what the boot loader is to start at the next boot, once, as
-    `systemctl reboot --boot-loader-entry=` does. A kexec does not go through the boot loader, and
-    the request waits.
+    """LoaderEntryOneShot, or next_entry in GRUB's environment, says what the boot loader is to
+    start at the next boot, once, as `systemctl reboot --boot-loader-entry=` and `grub-reboot` do. A
+    kexec does not go through the boot loader, and the request waits.
     """
     if not surroundings.loader_entry:
         return None
@@ -166,7 +166,7 @@ OF_SYSTEM: tuple[Caution, ...] = (
     Caution(
         IMA_MAY_REFUSE,
         Severity.INFO,
-        "Where it does, `kexec -s` loads a signed kernel, and the kernel packs EFI by itself.",
+        "`kexecprepctl load` has the kernel load a signed one by itself where that is so.",
         _ima,
     ),
     Caution(
@@ -179,7 +179,8 @@ OF_SYSTEM: tuple[Caution, ...] = (
     Caution(
         "kexec-handover",
         Severity.WARNING,
-        "Where something has to be preserved, load the kernel by kexec_file_load(2): `kexec -s`.",
+        "Where something has to be preserved, load the kernel by kexec_file_load(2), as "
+        "`kexecprepctl load` does by itself.",
         _handover,
     ),
 )
@@ -193,6 +194,9 @@ OF_FIRMWARE: tuple[Caution, ...] = (
     Caution("loader-entry-waits", Severity.WARNING, _REBOOT, _loader_entry),
 )
 """What is asked of the firmware, and waits as long as nothing goes through it."""
+
+OF_KEXEC_LOAD = (IMA_MAY_REFUSE, "secure-boot-lost", "kexec-handover")
+"""Codes of those that do not concern kexec_file_load(2)."""
 
 CAUTIONS: tuple[Caution, ...] = (*OF_SYSTEM, *OF_FIRMWARE)
 """All of them, in the order in which they are given."""

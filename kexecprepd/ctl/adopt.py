@@ -3,7 +3,6 @@
 
 import re
 import subprocess
-import sys
 from argparse import Namespace
 from pathlib import Path
 
@@ -13,7 +12,7 @@ from ..reading.tree import words_of
 from . import effect
 from .exits import CtlError, Exit
 from .here import HERE
-from .output import print_json
+from .output import note, print_json
 
 _UNITS = Path("etc/systemd/system")
 _NAME = "kexecprepd.conf"
@@ -52,11 +51,13 @@ def adopt(options: Namespace) -> Exit:
     if not options.undo:
         _require_folders(options.root)
         # What another tree's unit would run is not known here.
-        for note in effect.notes(HERE) if options.root == HERE else ():
-            print(f"note: {note}", file=sys.stderr)
+        for sentence in effect.notes(HERE) if options.root == HERE else ():
+            note(sentence, quiet=options.quiet)
     for unit in units:
         path = _path(options.root, unit)
         _require_ours(path)
+        if options.undo and not path.exists():
+            note(f"{unit} was not adopted.", quiet=options.quiet)
         try:
             _remove(path) if options.undo else _write(path)
         except OSError as error:
@@ -78,6 +79,8 @@ def _list(options: Namespace) -> Exit:
     units = adopted(options.root)
     if options.json != "off":
         print_json({"adopted": units}, options.json)
+    elif options.quiet and options.units:
+        pass  # what was done is not told
     elif units:
         print("\n".join(units))
     else:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.facilities import Firmware
-from ..core.finding import Finding, State
+from ..core.finding import Finding, State, kinds
 from ..core.origin import Origin
 from ..core.surroundings import Surroundings, cautions
 from ..reading.clock import now
@@ -24,11 +24,20 @@ from ..reading.kernel import (
 from ..reading.surroundings import read_surroundings
 from . import loaded, origin_view
 from .client import Client
-from .commands import source_of
 from .exits import CtlError, Exit
+from .here import HERE
 from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable
+from .output import (
+    coloured,
+    finding_as_json,
+    note,
+    plural,
+    print_findings,
+    print_json,
+    printable,
+    wide,
+)
 
 if TYPE_CHECKING:
     from .prospect import Prospect
@@ -55,15 +64,22 @@ _SIGNED = (
     "The kernel is locked down: only one that is signed can be started, by kexec_file_load(2)."
 )
 
+_OFFLINE = (
+    "The answer is read from sysfs, here and now; to hand EFI over, `kexecprepctl load` needs the "
+    "daemon."
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """All that the answer is made of; `properties` are the daemon's, by their names.
+    """All that the answer is made of; `properties` are the daemon's, by their names, or what
+    follows of them from sysfs: by `source`, daemon or sysfs.
 
     `found` is None where the findings are not for this user, `prospect` where no kernel is named,
     `standing` where none is loaded. `origin` is how this kernel was started.
     """
 
+    source: str
     properties: dict[str, Any]
     found: list[Finding] | None
     system: System
@@ -104,9 +120,10 @@ def check(options: Namespace) -> Exit:
     system = system_of(options.root)
     prospect = _prospect(options, system)
     around = read_surroundings(options.root, system)
-    source = source_of(options)
+    source = _source(options)
     standing = loaded.look(options.root, system)
     answer = Answer(
+        source="daemon" if isinstance(source, Client) else "sysfs",
         properties=source.properties(),
         found=_findings(source),
         system=system,
@@ -118,7 +135,7 @@ def check(options: Namespace) -> Exit:
     )
     if options.json != "off":
         print_json(_as_json(answer), options.json)
-    else:
+    elif not options.quiet:
         _print(answer)
     return answer.exit
 
@@ -130,6 +147,23 @@ def _prospect(options: Namespace, system: System) -> "Prospect | None":
     from .prospect import prospect
 
     return prospect(options, system)
+
+
+def _source(options: Namespace) -> Client | Offline:
+    """The daemon, or a tree; without a bus, as in an initrd or a rescue system, sysfs itself."""
+    if options.root != HERE:
+        return Offline(options.root)
+    try:
+        return Client()
+    except CtlError as error:
+        no_bus = error
+    try:
+        offline = Offline(HERE)
+    except CtlError as error:
+        code = no_bus.code if error.denied else error.code
+        raise CtlError(code, f"{no_bus.sentence} {error.sentence}", error.hint) from error
+    note(f"{no_bus.sentence} {_OFFLINE}", quiet=options.quiet)
+    return offline
 
 
 def _findings(source: Client | Offline) -> list[Finding] | None:
@@ -146,22 +180,23 @@ def _as_json(answer: Answer) -> dict[str, Any]:
     properties, found, system = answer.properties, answer.found, answer.system
     unknown, may_refuse = system.has_kexec is None, answer.surroundings.ima_may_refuse
     return {
+        "source": answer.source,
         "state": properties["State"],
         "reason": properties["Reason"],
         "sha256": properties["Sha256"],
         "region-count": properties["RegionCount"],
         "warning-count": properties["WarningCount"],
         "error-count": properties["ErrorCount"],
-        "generation": properties.get("Generation"),
+        **wide("generation", properties.get("Generation")),
         "boot-id": properties.get("BootID"),
-        "findings": None if found is None else [asdict(finding) for finding in found],
+        "findings": None if found is None else [finding_as_json(each) for each in found],
         "system": {
             **_verdict("kexec-load", load_obstacle(system), uncertain=unknown or may_refuse),
             **_verdict("kexec-file-load", file_load_obstacle(system), uncertain=unknown),
             "signed-only": signed_only(system),
             **{name.replace("_", "-"): value for name, value in asdict(system).items()},
         },
-        "cautions": [asdict(caution) for caution in cautions(answer.surroundings)],
+        "cautions": [finding_as_json(each) for each in cautions(answer.surroundings)],
         "kernel": None if answer.prospect is None else answer.prospect.as_json(),
         "loaded": loaded.as_json(answer.standing),
         "origin": origin_view.as_json(answer.origin, properties, answer.firmware),
@@ -186,7 +221,7 @@ def _print(answer: Answer) -> None:
     elif state is State.UNSUPPORTED:
         print(" ".join(finding.hint for finding in found))
     elif found:
-        print(f"\n{plural(len(found), 'finding')}:")
+        print(f"\n{_counted(found)}:")
         print_findings(found)
     if answer.prospect is not None:
         print()
@@ -201,6 +236,12 @@ def _print(answer: Answer) -> None:
         print("\nBeside the map:")
         print_findings(around)
     _print_fates(answer)
+
+
+def _counted(found: list[Finding]) -> str:
+    """How many there are, and of how many kinds: each kind is told once."""
+    count, different = plural(len(found), "finding"), len(kinds(found))
+    return count if different == len(found) else f"{count} of {plural(different, 'kind')}"
 
 
 def _print_fates(answer: Answer) -> None:
@@ -245,7 +286,7 @@ def _boot_lines(system: System, around: Surroundings) -> dict[str, str]:
 
 def _kernel(system: System, standing: Standing | None) -> str:
     if standing is None:
-        return _yes(system.kernel_loaded)
+        return _yes(None if system.is_empty is None else not system.is_empty)
     return printable(loaded.as_text(standing))
 
 
@@ -266,7 +307,7 @@ def _limits(system: System) -> str:
 
 
 def _secure_boot(system: System, around: Surroundings) -> str:
-    if not around.secure_boot_lost:
+    if system.secure_boot != "unset":
         return system.secure_boot or "unknown"
     words = "not told by what started this kernel"
     if around.secure_boot is None:

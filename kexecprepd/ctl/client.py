@@ -2,6 +2,7 @@
 """Asks the daemon over D-Bus, and turns what can go wrong into words and exit codes."""
 
 import json
+import os
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
@@ -33,6 +34,9 @@ _CODES = {
     },
 }
 
+_FOR_EVERYONE = "Describe"
+"""The method that the bus' policy has everyone call."""
+
 # What the bus says where it, or systemd, could not start the daemon.
 _NOT_STARTED = (_DBUS_ERROR + "Spawn.", "org.freedesktop.systemd1.")
 
@@ -58,12 +62,15 @@ class Client:
             self._bus = Bus()
         except BusUnavailable as error:
             sentence = f"The daemon cannot be asked: {error.reason}."
-            hint = "This needs a running D-Bus system bus."
+            hint = (
+                "This needs a running D-Bus system bus. Without one `kexecprepctl check` and "
+                "`kexecprepctl dump --force` read sysfs by themselves."
+            )
             raise CtlError(Exit.UNREACHABLE, sentence, hint) from error
 
     def properties(self) -> dict[str, Any]:
         """All properties by their names."""
-        (text,) = self._call("Describe")
+        (text,) = self._call(_FOR_EVERYONE)
         properties: dict[str, Any] = json.loads(text)
         return properties
 
@@ -137,7 +144,7 @@ class Client:
         try:
             return self._bus.call(BUS_NAME, MANAGER_PATH, f"{MANAGER}.{method}", arguments)
         except CallFailed as error:
-            raise _in_words(error) from error
+            raise _in_words(error, method) from error
 
 
 def _bytes(reply: Any, index: int) -> bytes:
@@ -150,16 +157,33 @@ def _ranges(ranges: Iterable[tuple[int, int, str]]) -> list[MemoryRange]:
     return [MemoryRange(number, *each) for number, each in enumerate(ranges)]
 
 
-def _in_words(error: CallFailed) -> CtlError:
+def _in_words(error: CallFailed, method: str) -> CtlError:
     if error.denied:
-        return CtlError(
-            Exit.DENIED,
-            "Only root may ask for this: it tells physical addresses.",
-            "Use sudo, or `kexecprepctl status`, which everyone may.",
-        )
+        return CtlError(Exit.DENIED, *_of_denial(error, method))
     code = _CODES.get(error.name, Exit.FAILED)
     if code is Exit.UNREACHABLE or error.name.startswith(_NOT_STARTED):
         sentence = f"The daemon cannot be reached: {error.sentence}"
         return CtlError(Exit.UNREACHABLE, sentence, _START_HINT)
     hint = "`kexecprepctl findings` says where, and what to do." if code is Exit.INVALID else ""
     return CtlError(code, error.sentence, hint)
+
+
+def _of_denial(error: CallFailed, method: str) -> tuple[str, str]:
+    """A sentence and a hint. Who is denied what everyone may, or is root, lacks no privilege."""
+    by_bus = error.name != errors.AccessDenied.name
+    if by_bus and (method == _FOR_EVERYONE or os.geteuid() == 0):
+        return (
+            f"The bus lets nobody ask the daemon: its policy for {BUS_NAME} is not in force.",
+            "Have the package installed whole, and the bus read its policy: "
+            "`systemctl reload dbus`.",
+        )
+    if os.geteuid() == 0:
+        return (
+            "Root of a user namespace is not root to the daemon, and this tells physical "
+            "addresses.",
+            "Ask outside of the container.",
+        )
+    return (
+        "Only root may ask for this: it tells physical addresses.",
+        "Use sudo, or `kexecprepctl status`, which everyone may.",
+    )

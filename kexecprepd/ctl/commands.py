@@ -1,56 +1,53 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The commands that ask once and print: status, map, findings, dump."""
+"""The commands that ask once and print: status, findings, dump."""
 
-import os
+import re
 import sys
-import tempfile
 from argparse import Namespace
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from ..core.finding import Severity, State
+from ..core.finding import Severity, State, kinds
 from ..core.image import sha256
 from ..reading.clock import now
 from ..reading.firmware import read_firmware
-from ..reading.kernel import read_system
-from ..reading.tree import words_of
-from . import loaded, map_view, origin_view
+from ..reading.kernel import System, read_origin, system_of
+from . import loaded, origin_view
 from .client import Client
+from .destination import Destination
 from .exits import CtlError, Exit
+from .loaded import Standing
 from .offline import Offline
-from .output import coloured, plural, print_findings, print_json, printable
+from .output import (
+    coloured,
+    finding_as_json,
+    plural,
+    print_findings,
+    print_json,
+    printable,
+    unicode_wanted,
+    wide,
+)
+from .terminal import fitted, width
 
 _HERE = Path("/")
 
 
 def status(options: Namespace) -> Exit:
-    """The daemon's properties, in words."""
-    properties = Client().properties()
-    standing = loaded.look(_HERE, read_system(_HERE))
+    """The daemon's properties, or those that follow from a tree, in words."""
+    root, properties = options.root, source_of(options).properties()
+    system = system_of(root)
+    standing = loaded.look(root, system)
     if options.json != "off":
-        print_json({**properties, "loaded": loaded.as_json(standing)}, options.json)
+        print_json({**_in_json(properties), "loaded": loaded.as_json(standing)}, options.json)
         return Exit.OK
-    since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
-    digest = properties["Sha256"]
-    regions = plural(properties["RegionCount"], "region")
-    counts = (
-        plural(properties["ErrorCount"], "error"),
-        plural(properties["WarningCount"], "warning"),
-    )
+    origin = origin_view.origin_of(properties) if root == _HERE else read_origin(root)
     lines = {
-        "State": coloured(properties["State"]),
-        "Reason": properties["Reason"],
-        "Image": f"{regions}, sha256 {digest}" if digest else "none",
-        "Findings": ", ".join(counts),
-        "Generation": f"{properties['Generation']}, since {since:%a %Y-%m-%d %H:%M:%S %Z}",
-        "Started by": origin_view.as_text(
-            origin_view.origin_of(properties), properties, read_firmware(_HERE), now().realtime
-        ),
-        "Loaded": printable(loaded.as_text(standing)) if standing else "no",
-        "Boot ID": properties["BootID"],
-        "Daemon": f"kexecprepd {properties['Version']}",
+        **_of_map(properties),
+        "Started by": origin_view.as_text(origin, properties, read_firmware(root), now().realtime),
+        "Loaded": _kernel(system, standing),
+        **_of_daemon(properties),
     }
     for name, value in lines.items():
         print(f"{name:>10}: {value}")
@@ -59,53 +56,65 @@ def status(options: Namespace) -> Exit:
     return Exit.OK
 
 
-def show_map(options: Namespace) -> Exit:
-    """The runtime map beside the memory map."""
-    source = source_of(options)
-    regions, ranges = source.runtime_map(), source.memory_map()
-    if options.json != "off":
-        print_json(map_view.as_json(regions, ranges), options.json)
-    elif regions or ranges:
-        print(map_view.as_table(regions, ranges))
-        if not regions:
-            _note("The kernel has no runtime map; `kexecprepctl status` says why.")
-    else:
-        _note("The kernel shows neither a runtime map nor a memory map.")
-    return Exit.OK
+def _of_map(properties: dict[str, Any]) -> dict[str, str]:
+    digest = properties["Sha256"]
+    regions = plural(properties["RegionCount"], "region")
+    counts = (
+        plural(properties["ErrorCount"], "error"),
+        plural(properties["WarningCount"], "warning"),
+    )
+    lines = {
+        "State": coloured(properties["State"]),
+        "Reason": printable(properties["Reason"], unicode=unicode_wanted()),
+        "Image": f"{regions}, sha256 {digest}" if digest else "none",
+        "Findings": ", ".join(counts),
+    }
+    if "Generation" in properties:
+        since = datetime.fromtimestamp(properties["SnapshotTimestamp"] / 1_000_000).astimezone()
+        when = f"{since:%a %Y-%m-%d %H:%M:%S %Z}"
+        lines["Generation"] = f"{properties['Generation']}, since {when}"
+    return lines
+
+
+def _of_daemon(properties: dict[str, Any]) -> dict[str, str]:
+    if "Version" not in properties:
+        return {}
+    version = f"kexecprepd {properties['Version']}"
+    return {"Boot ID": properties["BootID"], "Daemon": version}
+
+
+def _kernel(system: System, standing: Standing | None) -> str:
+    if standing is not None:
+        return printable(loaded.as_text(standing))
+    return "unknown" if system.is_empty is None else "no"
 
 
 def findings(options: Namespace) -> Exit:
     """What validation noticed, with what to do and the numbers."""
     found = source_of(options).findings()
     if options.json != "off":
-        print_json([asdict(finding) for finding in found], options.json)
+        print_json({"findings": [finding_as_json(finding) for finding in found]}, options.json)
         return Exit.OK
     if not found:
-        _note("Nothing was found.")
+        _note("Nothing was found.", options)
     print_findings(found)
     return Exit.OK
 
 
 def dump(options: Namespace) -> Exit:
     """The image into a file: the daemon's, or with --force one packed here and now."""
-    if options.file == "-" and options.json != "off":
-        sentence = "The image and JSON cannot both go to standard output."
-        raise CtlError(Exit.USAGE, sentence, "Name a file, or leave --json out.")
-    if options.file == "-" and sys.stdout.isatty():
-        sentence = "The image is binary, and will not be written to a terminal."
-        raise CtlError(Exit.USAGE, sentence, "Redirect standard output, or name a file.")
+    destination = Destination(options.file, options.json)
     here = options.force or options.root != _HERE
-    data, about = _packed_here(options.root, options.force) if here else _served()
-    if options.file == "-":
-        sys.stdout.buffer.write(data)
-        sys.stdout.buffer.flush()
+    data, about = _packed_here(options) if here else _served()
+    destination.write(data)
+    if destination.is_stdout:
         return Exit.OK
-    _write(Path(options.file), data)
     about = {"file": options.file, "size": len(data), **about}
     if options.json != "off":
         print_json(about, options.json)
-    else:
-        print(f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}")
+    elif not options.quiet:
+        told = f"{options.file}: {len(data)} bytes, sha256 {about['sha256']}"
+        print(fitted(told, width(sys.stdout)))
     return Exit.OK
 
 
@@ -114,46 +123,44 @@ def source_of(options: Namespace) -> Client | Offline:
     return Client() if options.root == _HERE else Offline(options.root)
 
 
+_WIDE = ("generation", "snapshot-timestamp", "snapshot-timestamp-monotonic")
+"""Properties of type t."""
+
+
+def _in_json(properties: dict[str, Any]) -> dict[str, Any]:
+    """The properties as members: BootID is `boot-id`."""
+    members: dict[str, Any] = {}
+    for name, value in properties.items():
+        member = re.sub("(?<=[a-z0-9])(?=[A-Z])", "-", name).lower()
+        members |= wide(member, value) if member in _WIDE else {member: value}
+    if "Receipt" in properties:
+        members["receipt"] = origin_view.receipt_as_json(properties["Receipt"])
+    return members
+
+
 def _served() -> tuple[bytes, dict[str, Any]]:
     data, info = Client().image()
-    names = ("sha256", "generation", "state", "region-count")
-    return data, {name: info.to_json()[name] for name in names}
+    told = info.to_json()
+    about = {name: told[name] for name in ("sha256", "state", "region-count")}
+    return data, {**about, **wide("generation", info.generation)}
 
 
-def _packed_here(root: Path, force: bool) -> tuple[bytes, dict[str, Any]]:
-    offline = Offline(root)
+def _packed_here(options: Namespace) -> tuple[bytes, dict[str, Any]]:
+    offline = Offline(options.root)
     data, assessment = offline.packed(), offline.assessment
-    if not assessment.state.has_image and not force:
+    if not assessment.state.has_image and not options.force:
         unsupported = assessment.state is State.UNSUPPORTED
         code = Exit.UNSUPPORTED if unsupported else Exit.INVALID
         raise CtlError(code, assessment.reason, "Use --force to pack it all the same.")
     if not assessment.state.has_image:
-        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}")
-    for finding in assessment.findings:
-        if finding.severity is not Severity.INFO:
-            _note(f"{finding.severity}: {finding.message} [{finding.code}]")
+        _note(f"Packed all the same, though it is {assessment.state}: {assessment.reason}", options)
+    for kind in kinds(assessment.findings):
+        if kind.first.severity is not Severity.INFO:
+            _note(f"{kind.first.severity}: {kind.message} [{kind.first.code}]", options)
     regions = len(offline.snapshot.runtime_regions)
     return data, {"sha256": sha256(data), "state": assessment.state, "region-count": regions}
 
 
-def _write(path: Path, data: bytes) -> None:
-    """Write a file that only its owner may read; an old one stays whole until the new one is."""
-    try:
-        if path.exists() and not path.is_file():
-            path.write_bytes(data)  # a device or a pipe cannot be replaced
-            return
-        fd, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        try:
-            with open(fd, "wb") as file:
-                file.write(data)
-            os.replace(name, path)
-        except OSError:
-            os.unlink(name)
-            raise
-    except OSError as error:
-        sentence = f"{path} cannot be written: {words_of(error)}."
-        raise CtlError(Exit.FAILED, sentence) from error
-
-
-def _note(sentence: str) -> None:
-    print(sentence, file=sys.stderr)
+def _note(sentence: str, options: Namespace) -> None:
+    if not options.quiet:
+        print(fitted(sentence, width(sys.stderr)), file=sys.stderr)

@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from ..core.cmdline import words
 from ..reading import proc
 
 _KEXEC_SINCE = (2, 0, 27)
@@ -37,7 +38,7 @@ def notes(root: Path, command: Sequence[str] = ()) -> Iterator[str]:
         cmdline = proc.text(root, "cmdline")
     except OSError:
         return  # a tree that has none
-    if "add_efi_memmap" in cmdline.split():
+    if "add_efi_memmap" in words(cmdline):
         yield (
             "This kernel was booted with add_efi_memmap: then kexec-tools read /proc/iomem for the "
             "memory map, and not the view. Boot it without."

@@ -25,6 +25,7 @@ class Exit(IntEnum):
     DENIED = 7
     REFUSED = 8
     LOST = 9
+    DIFFERENT = 10
 
 
 class CtlError(KexecprepdError):

@@ -13,6 +13,7 @@ from ..reading.kernel import System
 from ..reading.tree import words_of
 from .exits import CtlError
 from .offline import Offline
+from .output import wide
 
 STALE = "The kernel that is loaded is stale: the memory is no longer what it was loaded for."
 """What must not happen unnoticed: started, it would use memory that is gone."""
@@ -48,8 +49,13 @@ def look(root: Path, system: System) -> Standing | None:
 def remembered(root: Path) -> Loaded | None:
     """What was loaded in this boot, if anything. Raises LoadError where that cannot be told."""
     loaded = request.read(root)
+    return loaded if loaded and loaded.boot_id == this_boot(root) else None
+
+
+def this_boot(root: Path) -> str:
+    """The boot id. Raises LoadError."""
     try:
-        return loaded if loaded and loaded.boot_id == boot_id(root) else None
+        return boot_id(root)
     except OSError as error:
         sentence = f"Which boot this is cannot be told: {words_of(error)}."
         raise LoadError(sentence, "Mount /proc.") from error
@@ -71,9 +77,9 @@ def as_json(standing: Standing | None) -> dict[str, Any] | None:
     return {
         "stale": standing.stale,
         "kernel": loaded.request.kernel.path if loaded else None,
-        "generation": loaded.generation if loaded else None,
+        **wide("generation", loaded.generation if loaded else None),
         "handover-sha256": loaded.handover_sha256 if loaded else None,
-        "loaded-at": loaded.loaded_at if loaded else None,
+        **wide("loaded-at", loaded.loaded_at if loaded else None),
     }
 
 

@@ -16,6 +16,7 @@ from ..reading.kernel import System, read_system
 from . import loaded, origin_view
 from .client import Client
 from .exits import CtlError, Exit
+from .here import require_here
 from .loaded import Standing
 
 _HERE = Path("/")
@@ -43,7 +44,8 @@ def metrics(options: Namespace) -> Exit:
     """Print everything that is known; whoever runs it need not be root, but is told less then."""
     if options.json != "off":
         sentence = "metrics has a format of its own, and cannot be JSON."
-        raise CtlError(Exit.USAGE, sentence, "`kexecprepctl status --json=short` has the same.")
+        raise CtlError(Exit.USAGE, sentence, "`kexecprepctl check --json=short` has it all.")
+    require_here(options)
     client = Client()
     properties = client.properties()
     system = read_system(_HERE)

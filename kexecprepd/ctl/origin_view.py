@@ -7,7 +7,7 @@ from typing import Any
 from ..core.facilities import FACILITIES, Firmware, fate, had
 from ..core.origin import Origin, StartedBy
 from ..core.receipt import Receipt, of_members
-from .output import plural
+from .output import plural, wide
 
 _UNITS = (("day", 86400), ("hour", 3600), ("minute", 60))
 
@@ -55,12 +55,20 @@ def as_json(origin: Origin, properties: Mapping[str, Any], firmware: Firmware) -
     return {
         "started-by": str(origin.started_by),
         "kexec-count": origin.kexec_count,
-        "receipt": receipt.members() if receipt else None,
+        "receipt": receipt_as_json(receipt.members() if receipt else {}),
         "arrived": arrived(receipt, properties) if receipt else None,
         "firmware": {
             name: {"before": had(receipt, name), "now": firmware.get(name)} for name in FACILITIES
         },
     }
+
+
+def receipt_as_json(members: Mapping[str, Any]) -> dict[str, Any] | None:
+    """What the receipt said, with its wide numbers in hexadecimal beside; null without one."""
+    found = dict(members)
+    for name in ("generation", "loaded-at"):
+        found |= wide(name, members[name]) if name in members else {}
+    return found or None
 
 
 def fates(origin: Origin, firmware: Firmware) -> dict[str, str]:

@@ -1,45 +1,137 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""How things look on the screen: JSON as systemd's tools have it, tables, sizes and colours."""
+"""How things look on the screen: JSON as systemd's tools have it, notes, tables and sizes."""
 
 import json
 import locale
-import os
 import sys
-from collections.abc import Iterable, Sequence
+from argparse import Namespace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from ..core.finding import Detail, Finding, kinds
+from .terminal import fitted, styled, width
 
-_COLOURS = {"ready": "32", "degraded": "33", "invalid": "31", "unsupported": "90"}
-_COLOURS |= {"error": "31", "warning": "33", "info": "90", "lost": "31"}
+_COLOURS = {"ready": "green", "degraded": "yellow", "invalid": "red", "unsupported": "grey"}
+_COLOURS |= {"error": "red", "warning": "yellow", "info": "grey", "lost": "red"}
+
+_NARROW = 8
+"""Columns that a cell has at least when it is cut."""
 
 
-def print_json(value: Any, mode: str) -> None:
-    """Print one JSON value: on one line for `short`, over many for `pretty`."""
+SCHEMA = 1
+"""The number of all JSON schemas: another one once a member means something else, or is gone."""
+
+
+def print_json(value: Mapping[str, Any], mode: str) -> None:
+    """Print one JSON object: on one line for `short`, over many for `pretty`."""
     pretty = mode == "pretty"
     separators = None if pretty else (",", ":")
-    print(json.dumps(value, indent=8 if pretty else None, separators=separators), flush=True)
+    numbered = {"schema": SCHEMA, **value}
+    print(json.dumps(numbered, indent=8 if pretty else None, separators=separators), flush=True)
+
+
+def wide(name: str, number: int | None) -> dict[str, Any]:
+    """A member for a number of 64 bits, and one more for readers that have doubles alone, and
+    would round it: the same in hexadecimal.
+    """
+    return {name: number, f"{name}-hex": None if number is None else f"{number:#x}"}
+
+
+def finding_as_json(finding: Finding) -> dict[str, Any]:
+    """One finding for programs."""
+    details: dict[str, Any] = {}
+    for name, value in finding.details.items():
+        details |= {name: value} if isinstance(value, str) else wide(name, value)
+    return {
+        "severity": str(finding.severity),
+        "code": finding.code,
+        "message": finding.message,
+        "hint": finding.hint,
+        "details": details,
+    }
 
 
 def coloured(word: str) -> str:
     """A state or severity in its colour, where standard output is a screen that wants colours."""
-    plain = "NO_COLOR" in os.environ or os.environ.get("TERM") == "dumb"
-    if plain or word not in _COLOURS or not sys.stdout.isatty():
-        return word
-    return f"\033[{_COLOURS[word]}m{word}\033[0m"
+    return styled(word, _COLOURS.get(word, ""), sys.stdout)
 
 
-def table(heading: Sequence[str], rows: Sequence[Sequence[str]], right: frozenset[int]) -> str:
-    """Rows below a heading, in columns as wide as they need; the columns in `right` end flush."""
-    lines = [heading, *rows]
-    widths = [max(len(line[column]) for line in lines) for column in range(len(heading))]
-    return "\n".join(
+def note(sentence: str, *, quiet: bool = False) -> None:
+    """Say what is good to know on standard error, unless nobody wants to."""
+    if not quiet:
+        print(fitted(f"note: {sentence}", width(sys.stderr)), file=sys.stderr, flush=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """How tables are set: in how many columns of the screen (None: as many as they need), and
+    whether they have a heading.
+    """
+
+    columns: int | None = None
+    legend: bool = True
+
+
+WHOLE = Layout()
+"""As wide as it is."""
+
+
+def layout(options: Namespace) -> Layout:
+    """What the user wants of tables on this standard output."""
+    return Layout(None if options.full else width(sys.stdout), not options.no_legend)
+
+
+def table(
+    heading: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    right: frozenset[int],
+    layout: Layout = WHOLE,
+    *,
+    spare: Sequence[int] = (),
+    elastic: Sequence[int] = (),
+    last: Sequence[int] = (),
+    styles: Sequence[str] = (),
+) -> str:
+    """Rows below a heading, in columns as wide as they need; the columns in `right` end flush.
+
+    Where that is too wide for the layout, the columns in `spare` are left out, in their order,
+    and then the cells of those in `elastic` are cut, the widest first. The columns in `last` are
+    left out where that would not do. `styles` are the rows'.
+    """
+    kept = list(range(len(heading)))
+    lines = [heading, *rows] if layout.legend else list(rows)
+    # The heading counts where it is left out, too: the rows are the same.
+    widths = [max(len(line[column]) for line in (heading, *rows)) for column in kept]
+
+    def excess() -> int:
+        taken = sum(widths[column] + 2 for column in kept) - 2
+        return 0 if layout.columns is None else taken - layout.columns
+
+    for column in spare:
+        if excess() > 0:
+            kept.remove(column)
+    to_cut = sum(max(0, widths[column] - _NARROW) for column in elastic if column in kept)
+    for column in last:
+        if excess() > to_cut:
+            kept.remove(column)
+    while excess() > 0 and (wide := [c for c in elastic if c in kept and widths[c] > _NARROW]):
+        widths[max(wide, key=lambda column: widths[column])] -= 1
+    shown = [
         "  ".join(
-            cell.rjust(width) if column in right else cell.ljust(width)
-            for column, (cell, width) in enumerate(zip(line, widths, strict=True))
+            _cell(line[column], widths[column], flush=column in right) for column in kept
         ).rstrip()
         for line in lines
-    )
+    ]
+    of_rows = [*styles, *[""] * (len(rows) - len(styles))]
+    of_lines = ["underlined", *of_rows] if layout.legend else of_rows
+    return "\n".join(map(lambda line, style: styled(line, style, sys.stdout), shown, of_lines))
+
+
+def _cell(text: str, width: int, *, flush: bool) -> str:
+    if len(text) > width:
+        text = text[: width - 1] + "…" if unicode_wanted() else text[: width - 2] + ".."
+    return text.rjust(width) if flush else text.ljust(width)
 
 
 def print_findings(findings: Iterable[Finding]) -> None:

@@ -54,8 +54,9 @@ class Prospect:
 def prospect(options: Namespace, system: System) -> Prospect:
     """Read the kernel that the options name, and look ahead. Raises CtlError."""
     try:
-        wanted = read_wanted(options)
+        with read_wanted(options) as wanted:
+            paging = bool(system.five_level_paging)
+            found = losses(wanted.kernel, wanted.cmdline, paging)
+            return Prospect(wanted.file, wanted, found)
     except LoadError as error:
         raise failed(error) from error
-    found = losses(wanted.kernel, wanted.cmdline, bool(system.five_level_paging))
-    return Prospect(str(options.kernel), wanted, found)

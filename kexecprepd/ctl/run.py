@@ -12,6 +12,7 @@ from . import child, effect
 from .client import Client
 from .exits import CtlError, Exit, failed
 from .here import HERE, require_here
+from .output import note
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,8 +32,8 @@ def run(options: Namespace) -> int:
         raise CtlError(Exit.USAGE, "run takes a command that loads a kernel.", hint)
     client = Client()
     before = _ask(client)
-    for note in effect.notes(HERE, command):
-        print(f"note: {note}", file=sys.stderr)
+    for sentence in effect.notes(HERE, command):
+        note(sentence, quiet=options.quiet)
     try:
         namespace.cover(before.view)
     except LoadError as error:

@@ -6,35 +6,42 @@ import signal
 import sys
 from argparse import Namespace
 
-from ..core.surroundings import OF_FIRMWARE, cautions
-from ..loader import kexec, preflight, request
+from ..loader import preflight, request
+from ..loader.syscall import Call, unload_any
 from ..reading.kernel import System, read_system
-from ..reading.surroundings import read_surroundings
 from ..reading.tree import words_of
 from .exits import CtlError, Exit
 from .here import HERE, require_here
-from .load import in_words, uninterrupted
+from .load import in_words
 from .loaded import AGAIN, STALE, is_stale, remembered
-from .output import print_json
+from .output import note, print_json
+from .uninterrupted import uninterrupted
+from .ways import requests_of_firmware
+
+_UNLOADED = {
+    False: "The kernel that was loaded is unloaded.",
+    True: "No kernel was loaded.",
+    None: "Whatever was loaded is unloaded: /sys does not tell whether a kernel was.",
+}
 
 
 @in_words()
 def unload(options: Namespace) -> Exit:
     """Forget the kernel that is loaded, if there is one, and what was asked for."""
     require_here(options)
-    loaded = bool(read_system(HERE).kernel_loaded)
-    obstacle = preflight.check(HERE) if loaded else None
+    is_empty = read_system(HERE).is_empty
+    obstacle = None if is_empty else preflight.check(HERE, Call.FILE)
     if obstacle is not None:
         raise obstacle
-    if loaded or request.path_of(HERE).parent.exists():
+    if not is_empty or request.path_of(HERE).parent.exists():
         with request.alone(HERE), uninterrupted():
-            if loaded:
-                kexec.unload()
+            if not is_empty:
+                unload_any()
             request.forget(HERE)
     if options.json != "off":
-        print_json({"unloaded": loaded}, options.json)
-    else:
-        print("The kernel that was loaded is unloaded." if loaded else "No kernel was loaded.")
+        print_json({"unloaded": None if is_empty is None else not is_empty}, options.json)
+    elif not options.quiet:
+        print(_UNLOADED[is_empty])
     return Exit.OK
 
 
@@ -46,8 +53,8 @@ def exec_loaded(options: Namespace) -> Exit:
     with request.alone(HERE):
         system = read_system(HERE)
         _require_true(system)
-    for caution in cautions(read_surroundings(HERE, system), OF_FIRMWARE):
-        print(f"note: {caution.message} {caution.hint}", file=sys.stderr)
+    for sentence in requests_of_firmware(HERE):
+        note(sentence, quiet=options.quiet)
     sys.stdout.flush()
     # Python ignores it, and what is run in its place would go on ignoring it.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
@@ -60,7 +67,10 @@ def exec_loaded(options: Namespace) -> Exit:
 
 
 def _require_true(system: System) -> None:
-    if not system.kernel_loaded:
+    if system.is_empty is None:
+        sentence = "Whether a kernel is loaded cannot be told: /sys does not say."
+        raise CtlError(Exit.FAILED, sentence, "Mount /sys.")
+    if system.is_empty:
         request.forget(HERE)
         hint = "Load one first: `kexecprepctl load KERNEL`."
         raise CtlError(Exit.FAILED, "No kernel is loaded, so there is none to start.", hint)

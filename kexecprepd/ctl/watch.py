@@ -8,19 +8,24 @@ from datetime import datetime
 
 from gi.repository import GLib
 
+from ..reading.clock import now
 from .client import Change, Client
 from .exits import CtlError, Exit
-from .output import coloured, print_json
+from .here import require_here
+from .output import coloured, print_json, wide
+from .terminal import fitted, width
 
 
 def watch(options: Namespace) -> Exit:
     """Print a line, or a JSON object, for each MapChanged."""
-    return _Watch(options.json).run()
+    require_here(options)
+    return _Watch(options.json, quiet=options.quiet).run()
 
 
 class _Watch:
-    def __init__(self, json_mode: str) -> None:
+    def __init__(self, json_mode: str, *, quiet: bool) -> None:
         self._json = json_mode
+        self._quiet = quiet
         self._loop = GLib.MainLoop()
         self._failure: CtlError | None = None
         self._client = Client()
@@ -44,12 +49,13 @@ class _Watch:
         except CtlError as error:  # it went away just now: what the signal said still counts
             self._note(error.sentence)
             properties = {"State": "unknown", "Reason": ""}
-        state = properties["State"]
+        state, moment = properties["State"], now().realtime
         try:
             if self._json != "off":
                 print_json(
                     {
-                        "generation": change.generation,
+                        **wide("timestamp", moment),
+                        **wide("generation", change.generation),
                         "sha256": change.sha256,
                         "changed": change.changed,
                         "state": state,
@@ -60,13 +66,16 @@ class _Watch:
             else:
                 what = ", ".join(change.changed) or "readability of sysfs"
                 digest = f"sha256 {change.sha256}" if change.sha256 else "no image"
-                print(
-                    f"{datetime.now():%H:%M:%S}  generation {change.generation}: {what} changed; "
-                    f"{coloured(state)}, {digest}",
-                    flush=True,
+                when = datetime.fromtimestamp(moment / 1_000_000).astimezone()
+                line = (
+                    f"{when:%a %Y-%m-%d %H:%M:%S %Z}  generation {change.generation}: "
+                    f"{what} changed; {coloured(state)}, {digest}"
                 )
+                print(fitted(line, width(sys.stdout)), flush=True)
         except BrokenPipeError:
             self._loop.quit()
+        except CtlError as error:  # GLib would print it, and go on
+            self._fail(error)
 
     def _owner(self, there: bool) -> None:
         if there:
@@ -75,8 +84,12 @@ class _Watch:
             self._note("The daemon has stopped; waiting for it.")
 
     def _lost(self, reason: str) -> None:
-        self._failure = CtlError(Exit.UNREACHABLE, f"The connection to the bus is lost ({reason}).")
+        self._fail(CtlError(Exit.UNREACHABLE, f"The connection to the bus is lost ({reason})."))
+
+    def _fail(self, error: CtlError) -> None:
+        self._failure = error
         self._loop.quit()
 
     def _note(self, sentence: str) -> None:
-        print(sentence, file=sys.stderr, flush=True)
+        if not self._quiet:
+            print(sentence, file=sys.stderr, flush=True)

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ..core import generation
-from ..core.finding import Severity, State
+from ..core.finding import Severity, State, kinds
 from ..core.generation import Handover
 from ..core.snapshot import Snapshot
 from ..core.unreadable import Unreadable
@@ -46,7 +46,7 @@ class Follower:
         self._told_of_reading: list[Callable[[], object]] = []
         self.missed: tuple[str, ...] = ()
         self.handover = generation.first(reading, boot_id, now())
-        self._origin = (logging.INFO, "There is no cache yet")
+        self._origin = (logging.INFO, "There is no cache yet.")
         try:
             cached = cache.read(root)
         except CacheError as error:
@@ -143,10 +143,10 @@ def _of_the_moment(reading: Snapshot | Unreadable) -> Unreadable | None:
 
 def _log_assessment(current: Handover) -> None:
     assessment = current.assessment
-    for finding in assessment.findings:
+    for kind in kinds(assessment.findings):
         if assessment.state is not State.UNSUPPORTED:  # there the reason says it all
-            level = _LEVELS[finding.severity]
-            log.log(level, "%s: %s %s", finding.code, finding.message, finding.hint)
+            level = _LEVELS[kind.first.severity]
+            log.log(level, "%s: %s %s", kind.first.code, kind.message, kind.first.hint)
     worst = logging.ERROR if assessment.state is State.INVALID else logging.INFO
     number, state = current.generation, assessment.state
     extra = about(Message.STATE, state=state, generation=number)

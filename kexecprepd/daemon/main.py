@@ -9,6 +9,7 @@ from typing import Any
 from gi.repository import GLib
 
 from ..core.origin import Origin, StartedBy
+from ..core.unreadable import Unreadable
 from ..reading.clock import boot_id
 from ..reading.kernel import read_origin
 from ..wire.bus import Bus, BusUnavailable
@@ -119,9 +120,22 @@ class Daemon:
 
     def _reload(self) -> None:
         self._notifier.reloading()
-        if not self._follower.look() and self._follower.unread is None:
-            log.info("Read everything again: nothing has changed")
+        before = self._follower.unread
+        if not self._follower.look():
+            self._tell_of_reload(before)
         self._notifier.ready(self._words())
+
+    def _tell_of_reload(self, before: Unreadable | None) -> None:
+        """What a reload without anything new comes to: who asked for it reads the journal."""
+        handover, unread = self._follower.handover, self._follower.unread
+        if unread is not None and unread != before:
+            return  # it has been told
+        if unread is not None:
+            log.warning("Reading again has failed: %s What was read before stays.", unread.sentence)
+        elif handover.snapshot is None:
+            log.warning("Reading again has failed as before: %s", handover.assessment.reason)
+        else:
+            log.info("Read everything again: nothing has changed.")
 
 
 def _log_origin(origin: Origin) -> None:

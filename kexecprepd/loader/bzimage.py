@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from ..abi import bootparam
 from ..abi.efi import PAGE_SIZE
+from . import magic
 from .errors import LoadError
 
 ENTRY_64 = 0x200
@@ -23,20 +24,8 @@ _REACH = 0x202 + 0x7F  # of the jump across the header, whose operand is the hea
 _HINT = "Give the bzImage of a 64-bit x86 kernel, as distributions install it: /boot/vmlinuz-..."
 _DAMAGED = "The file is damaged: install the kernel again, or copy it again."
 
-_MAGICS = (
-    (0, b"\x7fELF", "an ELF file, such as an uncompressed vmlinux"),
-    (0, b"\x1f\x8b", "gzip-compressed: an initrd, or a kernel for another architecture"),
-    (0, b"\x28\xb5\x2f\xfd", "zstd-compressed: most likely an initrd"),
-    (0, b"\xfd7zXZ\0", "xz-compressed: most likely an initrd"),
-    (0, b"\x02\x21\x4c\x18", "lz4-compressed: most likely an initrd"),
-    (0, b"BZh", "bzip2-compressed: most likely an initrd"),
-    (0, b"0707", "a cpio archive: most likely an initrd"),
-    (0x38, b"ARM\x64", "a kernel for arm64"),
-    (0x38, b"RSC\x05", "a kernel for RISC-V"),
-    (4, b"zimg", "a compressed EFI program, as kernels for other architectures are"),
-    (0, b"MZ", "an EFI program without a bzImage's header"),
-    (0, b"#!", "a script"),
-)
+HEAD_SIZE = 256 * _SECTOR
+"""Bytes of a file that hold all that it tells of itself: setup_sects is a byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +39,7 @@ class BzImage:
     """
 
     setup_header: bytes
-    protected_mode: bytes
+    protected_mode: bytes | memoryview
     version: int
     xloadflags: int
     kernel_alignment: int
@@ -71,7 +60,7 @@ class BzImage:
         return bool(self.xloadflags & bootparam.XLF_5LEVEL)
 
 
-def parse(data: bytes, name: str) -> BzImage:
+def parse(data: bytes | memoryview, name: str) -> BzImage:
     """Take apart the content of the file `name`. Raises LoadError, which says what is wrong."""
     header = _setup_header(data, name)
     version, loadflags = bootparam.VERSION.get(data), bootparam.LOADFLAGS.get(data)
@@ -105,16 +94,19 @@ def parse(data: bytes, name: str) -> BzImage:
     return kernel
 
 
-def _setup_header(data: bytes, name: str) -> bytes:
+def _setup_header(data: bytes | memoryview, name: str) -> bytes:
     """The header, by the length that it gives itself; its magic numbers and version are right."""
     if bootparam.HEADER_MAGIC.get(data) != bootparam.MAGIC:
-        raise LoadError(f"{name} is not a bzImage: {_likeness(data)}.", _HINT)
+        raise LoadError(f"{name} is not a bzImage: {magic.likeness(data)}.", _HINT)
     if len(data) < bootparam.INIT_SIZE_END:
         raise LoadError(f"{name} is truncated: it ends in its header.", _DAMAGED)
+    protocol = bootparam.VERSION.get(data)
+    if other := magic.boots_like_linux(bytes(data[:HEAD_SIZE]), protocol, _version_string(data)):
+        raise LoadError(f"{name} is {other}, and no Linux.", _HINT)
     if (flag := bootparam.BOOT_FLAG.get(data)) != _BOOT_FLAG:
         raise LoadError(f"{name} has {flag:#06x} for its boot_flag, not 0xaa55.", _DAMAGED)
-    if (version := bootparam.VERSION.get(data)) < _OLDEST:
-        sentence = f"{name} has boot protocol {_dotted(version)}, and 2.12 is needed."
+    if protocol < _OLDEST:
+        sentence = f"{name} has boot protocol {_dotted(protocol)}, and 2.12 is needed."
         raise LoadError(sentence, "Give a kernel that is not older than Linux 3.8.")
     end = bootparam.HEADER_MAGIC.offset + bootparam.JUMP_DISTANCE.get(data)
     jump = bootparam.JUMP.get(data)
@@ -124,10 +116,10 @@ def _setup_header(data: bytes, name: str) -> bytes:
             f"that is not within {bootparam.INIT_SIZE_END:#x} to {_REACH:#x}, or no jump."
         )
         raise LoadError(sentence, _DAMAGED)
-    return data[bootparam.HEADER_START : end]
+    return bytes(data[bootparam.HEADER_START : end])
 
 
-def _protected_mode(data: bytes, name: str) -> bytes:
+def _protected_mode(data: bytes | memoryview, name: str) -> bytes | memoryview:
     """What follows the real-mode part, all of it there."""
     sectors = bootparam.SETUP_SECTS.get(data) or 4
     setup_size = (sectors + 1) * _SECTOR
@@ -173,24 +165,24 @@ def _require_sense(kernel: BzImage, name: str) -> None:
         raise LoadError(sentence, _DAMAGED)
 
 
-def _likeness(data: bytes) -> str:
-    if not data:
-        return "it is empty"
-    for offset, magic, words in _MAGICS:
-        # An arm64 Image and an EFI program can be both: the more special ones come first.
-        if data[offset : offset + len(magic)] == magic:
-            return f"it looks like {words}" if words.startswith("a") else f"it is {words}"
-    return "there is no HdrS at 0x202"
+def release(head: bytes) -> str | None:
+    """What `uname -r` says in a kernel, by the first HEAD_SIZE bytes of its file; None where that
+    is not told, or it is no bzImage.
+    """
+    if len(head) < bootparam.INIT_SIZE_END or bootparam.HEADER_MAGIC.get(head) != bootparam.MAGIC:
+        return None
+    version = _version_string(head)
+    return version.split()[0] if version else None
 
 
-def _version_string(data: bytes) -> str | None:
+def _version_string(data: bytes | memoryview) -> str | None:
     pointer = bootparam.KERNEL_VERSION.get(data)
-    setup = data[: ((bootparam.SETUP_SECTS.get(data) or 4) + 1) * _SECTOR]
+    setup = bytes(data[: ((bootparam.SETUP_SECTS.get(data) or 4) + 1) * _SECTOR])
     text, end, _ = setup[pointer + 0x200 :].partition(b"\0")
     if pointer == 0 or not text or not end:
         return None
-    decoded = text.decode("ascii", errors="replace")
-    return decoded if decoded.isascii() and decoded.isprintable() else None
+    decoded = text.decode("ascii", errors="replace").strip(" ")
+    return decoded if decoded and decoded.isascii() and decoded.isprintable() else None
 
 
 def _dotted(version: int) -> str:

@@ -14,9 +14,9 @@ Source: kernel/kexec.c (do_kexec_load, kexec_load_check), kernel/kexec_core.c
 
 import ctypes
 import errno
-import os
 
-from .errors import LoadError
+from . import kernel_call
+from .errors import Refused
 from .plan import Plan
 
 _NR_KEXEC_LOAD = 246
@@ -39,8 +39,7 @@ class _Segment(ctypes.Structure):
 
 def load(plan: Plan) -> None:
     """Load what the plan says in place of what is loaded now. Raises LoadError."""
-    # Each points into the bytes of the plan itself: an initrd is large, and is not copied.
-    buffers = [ctypes.c_char_p(segment.data) for segment in plan.segments]
+    buffers = [_pointer(segment.data) for segment in plan.segments]
     segments = (_Segment * len(plan.segments))(
         *(
             _Segment(
@@ -55,37 +54,36 @@ def load(plan: Plan) -> None:
     _call(plan.entry, segments)
 
 
+def _pointer(data: bytes | memoryview) -> "ctypes.c_char_p | ctypes.Array[ctypes.c_char]":
+    """Into the bytes of the plan itself: an initrd is large, and is not copied."""
+    if isinstance(data, bytes):
+        return ctypes.c_char_p(data)
+    return (ctypes.c_char * len(data)).from_buffer(data)
+
+
 def unload() -> None:
     """Forget the kernel that is loaded, if there is one. Raises LoadError."""
     _call(0, (_Segment * 0)())
 
 
 def _call(entry: int, segments: "ctypes.Array[_Segment]") -> None:
-    if ctypes.sizeof(ctypes.c_void_p) != 8:  # its kernel has another call by that number
-        raise LoadError("This is a 32-bit Python.", "Use the distribution's own for x86-64.")
-    syscall = ctypes.CDLL(None, use_errno=True).syscall
-    syscall.restype = ctypes.c_long
-    done = syscall(
-        ctypes.c_long(_NR_KEXEC_LOAD),
+    number = kernel_call.make(
+        _NR_KEXEC_LOAD,
         ctypes.c_ulong(entry),
         ctypes.c_ulong(len(segments)),
         segments,
         ctypes.c_ulong(_KEXEC_ARCH_X86_64),
     )
-    if done != 0:
-        raise refusal(ctypes.get_errno())
+    if number:
+        raise refusal(number)
 
 
-def refusal(number: int) -> LoadError:
+def refusal(number: int) -> Refused:
     """What the kernel means by an errno of kexec_load(2)."""
-    if number not in _WORDS:
-        return LoadError(f"The kernel refused it: {os.strerror(number).lower()}.", _REPORT)
-    reason, hint = _WORDS[number]
-    return LoadError(f"The kernel refused it: {reason} ({errno.errorcode[number]}).", hint)
+    return kernel_call.refused(number, _WORDS)
 
 
-_REPORT = "Report this, with the kernel's version and what --dry-run prints."
-_FILE_LOAD = "`kexec -s` loads a signed kernel by kexec_file_load(2), and the kernel packs EFI."
+_FILE_LOAD = "--syscall=file has the kernel load a signed one by itself, and pack EFI."
 
 _WORDS = {
     errno.EPERM: (
@@ -104,7 +102,7 @@ _WORDS = {
         "there is not enough free memory for a copy of the new kernel and its initrd",
         "Stop what uses memory, or take a smaller initrd.",
     ),
-    errno.EADDRNOTAVAIL: ("it finds an address that no segment may have", _REPORT),
+    errno.EADDRNOTAVAIL: ("it finds an address that no segment may have", kernel_call.REPORT),
     errno.EOPNOTSUPP: (
         "kexec does not work on this processor with TDX, because of an erratum",
         "Switch TDX off in the firmware's setup, or reboot instead.",

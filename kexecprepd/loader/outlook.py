@@ -55,18 +55,17 @@ def losses(kernel: BzImage, cmdline: str, five_level_paging: bool) -> tuple[Loss
     `five_level_paging` is whether the running kernel has it on. What the kernel has built in, a
     command line or another default, does not show in its file.
     """
-    told = cmdline.partition(" -- ")[0]  # what follows is for init
     found = []
     if five_level_paging and not kernel.five_level:
         found.append(NO_5_LEVEL)
     if not kernel.takes_efi:
         found.append(NO_EFI_KEXEC)
-    off = runtime_off_option(told)
+    off = runtime_off_option(cmdline)
     if off is not None:
         found.append(_switched_off(off))
-    elif _is_realtime(kernel) and "runtime" not in efi_options(told):
+    elif _is_realtime(kernel) and "runtime" not in efi_options(cmdline):
         found.append(_REALTIME_KERNEL)
-    if "old_map" in efi_options(told) and _release(kernel) < _WITHOUT_OLD_MAP:
+    if "old_map" in efi_options(cmdline) and _release(kernel) < _WITHOUT_OLD_MAP:
         found.append(_OLD_MAP)
     return tuple(found)
 

@@ -95,7 +95,7 @@ class Draft:
     """
 
     kernel: BzImage
-    initrd: bytes | None
+    initrd: bytes | memoryview | None
     cmdline: bytes
     machine: Machine
     usable: Usable
@@ -117,7 +117,7 @@ class Segment:
     name: str
     address: int
     size: int
-    data: bytes
+    data: bytes | memoryview
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ class Plan:
 
 def draft(
     kernel: BzImage,
-    initrd: bytes | None,
+    initrd: bytes | memoryview | None,
     cmdline: str,
     machine: Machine,
     image_size: int,

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Tells before kexec_load(2) is called whether the kernel will refuse it, and what to do then.
+"""Tells before a kernel is loaded whether the kernel will refuse it, and what to do then.
 
 The kernel has one EPERM for all of this, and a permitted call counts against the limit of loads
 even where it fails: so what is known beforehand is said beforehand, in words.
@@ -11,9 +11,10 @@ import os
 import re
 from pathlib import Path
 
-from ..reading.kernel import System, load_obstacle, system_of
+from ..reading.kernel import System, file_load_obstacle, load_obstacle, system_of
 from ..reading.small import text_or_none
 from .errors import LoadError
+from .syscall import Call
 
 _CAP_SYS_BOOT = 22
 """Source: include/uapi/linux/capability.h."""
@@ -25,8 +26,8 @@ _HINTS = {
     "load-disabled": _REBOOT,
     "no-loads-left": _REBOOT,
     "locked-down": (
-        "`kexec -s` loads a signed kernel by kexec_file_load(2); the kernel packs EFI by itself "
-        "there."
+        "Leave out --syscall=load: kexec_file_load(2) loads a signed kernel, and the kernel packs "
+        "EFI by itself there."
     ),
 }
 """What to do, by the codes of obstacles."""
@@ -34,8 +35,10 @@ _HINTS = {
 _EFFECTIVE = re.compile(r"^CapEff:\s*([0-9a-f]+)$", re.MULTILINE)
 
 
-def obstacle(system: System, machine: str, capabilities: int | None) -> LoadError | None:
-    """Why kexec_load(2) will be refused; None where nothing speaks against it.
+def obstacle(
+    system: System, machine: str, capabilities: int | None, call: Call = Call.LOAD
+) -> LoadError | None:
+    """Why a system call will be refused; None where nothing speaks against it.
 
     `machine` is as uname(2) has it; `capabilities` are the effective ones of this process as a
     bit mask, None where they are not known.
@@ -43,9 +46,11 @@ def obstacle(system: System, machine: str, capabilities: int | None) -> LoadErro
     if machine != "x86_64":
         sentence = f"This loads kernels on x86-64 alone, and this is {machine}."
         return LoadError(sentence, "Use `kexec` of kexec-tools.")
-    reason = load_obstacle(system)
+    by_file = call is Call.FILE
+    reason = file_load_obstacle(system) if by_file else load_obstacle(system)
     if reason is not None:
-        sentence = f"kexec_load(2) would be refused: {reason.words}."
+        name = "kexec_file_load(2)" if by_file else "kexec_load(2)"
+        sentence = f"{name} would be refused: {reason.words}."
         return LoadError(sentence, _HINTS[reason.code])
     if capabilities is not None and not capabilities >> _CAP_SYS_BOOT & 1:
         sentence = "Only root may load or unload a kernel: it takes CAP_SYS_BOOT."
@@ -53,7 +58,7 @@ def obstacle(system: System, machine: str, capabilities: int | None) -> LoadErro
     return None
 
 
-def check(root: Path) -> LoadError | None:
+def check(root: Path, call: Call = Call.LOAD) -> LoadError | None:
     """The obstacle on the system below `root`.
 
     Of another system's tree neither the processor nor this process' privileges count, and a tree
@@ -61,8 +66,8 @@ def check(root: Path) -> LoadError | None:
     """
     system = system_of(root)
     if root == Path("/"):
-        return obstacle(system, os.uname().machine, _capabilities(root))
-    return obstacle(system, "x86_64", None)
+        return obstacle(system, os.uname().machine, _capabilities(root), call)
+    return obstacle(system, "x86_64", None, call)
 
 
 def _capabilities(root: Path) -> int | None:

@@ -7,7 +7,6 @@ be loaded again when the memory that it was loaded for has changed.
 
 import errno
 import fcntl
-import hashlib
 import json
 import os
 import tempfile
@@ -39,17 +38,16 @@ class File:
     path: str
     sha256: str
 
-    @classmethod
-    def of(cls, path: Path, content: bytes) -> "File":
-        """The file at a path, which need not be absolute, with what was read from it."""
-        return cls(os.path.abspath(path), hashlib.sha256(content).hexdigest())
-
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What was asked for; `append` is the command line that was given, None where none was.
+    """What was asked for, and what was found for it.
 
-    `syscall` is the system call that loads it: "load" is kexec_load(2), the only one so far.
+    `append`, `profile` and `entry`, a boot entry's ID, are None where they were not given; with
+    `default` the boot entry was the default one, and `ahead` is that it must not come before what
+    the firmware is asked for. `syscall` is auto, load or file. `initrds` are those that were named,
+    `others` those that an entry, or a unified kernel image's directory, brought along; `cmdline` is
+    the whole command line.
     """
 
     kernel: File
@@ -58,12 +56,18 @@ class Request:
     reuse_cmdline: bool
     efi: bool
     receipt: bool = True
-    syscall: str = "load"
+    cmdline: str = ""
+    others: tuple[File, ...] = ()
+    syscall: str = "auto"
+    profile: str | None = None
+    entry: str | None = None
+    default: bool = False
+    ahead: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A load that was done, in the boot `boot_id`.
+    """A load that was done, in the boot `boot_id`, by `syscall`: load or file.
 
     `handover_sha256` is the digest of what it depends on, with `efi` also on the image;
     `generation` is the daemon's count, None where the daemon was not asked; `loaded_at` is in
@@ -76,6 +80,7 @@ class Loaded:
     generation: int | None
     loaded_at: int
     request: Request
+    syscall: str = "load"
 
 
 def path_of(root: Path) -> Path:
@@ -174,17 +179,24 @@ def _unpacked(value: Any) -> Loaded:
     return Loaded(
         boot_id=found.of("boot-id", str),
         efi=found.of("efi", bool),
+        syscall=found.of("syscall", str),
         handover_sha256=found.of("handover-sha256", str),
         generation=found.of("generation", int, type(None)),
         loaded_at=found.of("loaded-at", int),
         request=Request(
             kernel=_file(request.of("kernel", dict)),
             initrds=tuple(_file(each) for each in request.of("initrds", list)),
+            others=tuple(_file(each) for each in request.of("others", list)),
             append=request.of("append", str, type(None)),
             reuse_cmdline=request.of("reuse-cmdline", bool),
+            cmdline=request.of("cmdline", str),
             efi=request.of("efi", bool),
             receipt=request.of("receipt", bool),
             syscall=request.of("syscall", str),
+            profile=request.of("profile", str, type(None)),
+            entry=request.of("entry", str, type(None)),
+            default=request.of("default", bool),
+            ahead=request.of("ahead", bool),
         ),
     )
 

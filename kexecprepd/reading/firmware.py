@@ -81,6 +81,17 @@ def _handed(sys: Path) -> dict[str, bool | None]:
 
 def _memattr(kmsg: Path) -> bool | None:
     """By the line of the kernel's log that lists the tables: sysfs does not tell of this one."""
+    line = tables_line(kmsg)
+    if line is None:
+        return None
+    match = _MEMATTR.search(line)
+    return bool(match and match[1] != _INVALIDATED)
+
+
+def tables_line(kmsg: Path) -> bytes | None:
+    """The record of the kernel's log that lists EFI's tables; None where it cannot be had: it is
+    for root, and the log forgets.
+    """
     try:
         fd = os.open(kmsg, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
@@ -96,8 +107,7 @@ def _memattr(kmsg: Path) -> bool | None:
             if not record:
                 return None
             if _TABLES.search(record):
-                match = _MEMATTR.search(record)
-                return bool(match and match[1] != _INVALIDATED)
+                return record
         return None
     finally:
         os.close(fd)

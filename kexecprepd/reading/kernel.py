@@ -4,6 +4,7 @@
 Sources: kernel/kexec_core.c, security/lockdown/lockdown.c, arch/x86/include/uapi/asm/bootparam.h.
 """
 
+import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -45,6 +46,13 @@ class System:
     handed_regions: int | None
     acpi_rsdp: str | None
 
+    @property
+    def is_empty(self) -> bool | None:
+        """Whether no kernel is loaded, as none is without kexec; None where that is not known."""
+        if self.kernel_loaded is not None:
+            return not self.kernel_loaded
+        return True if self.has_kexec is False else None
+
 
 def read_system(root: Path) -> System:
     """Look below `root`. What cannot be read is None: none of it decides on the map, and an old
@@ -58,7 +66,8 @@ def read_system(root: Path) -> System:
     started_by = origin(params, nodes).started_by
     tables = dict(_or_none(root, read_systab) or ())
     loaded = _flag(root / "sys/kernel", "kexec_loaded", "kexec/loaded")
-    live = (root / "proc").is_dir()  # a recording of /sys alone does not tell
+    # Neither a recording of /sys alone nor a system without /sys tells.
+    live = os.path.isdir(root / "proc") and os.path.isdir(root / "sys/kernel")
     return System(
         has_kexec=loaded is not None if live else None,
         kernel_loaded=loaded,

@@ -3,7 +3,8 @@
 
 Sources: arch/x86/coco (tdx_guest in /proc/cpuinfo, /sys/devices/system/cpu/sev), drivers/virt/coco
 (their devices), fs/efivarfs/file.c, kernel/liveupdate (kho=, /dev/liveupdate, its debugfs), UEFI
-Specification 2.10, section 3.3 and 8.5.4; LoaderEntryOneShot: systemd's Boot Loader Interface.
+Specification 2.10, section 3.3 and 8.5.4; LoaderEntryOneShot: systemd's Boot Loader Interface;
+next_entry: GRUB's util/grub-reboot.in.
 """
 
 import os
@@ -11,16 +12,12 @@ import re
 from pathlib import Path
 
 from ..core.surroundings import Surroundings
+from .efivars import LOADER, number, variable
 from .kernel import System, signed_only
-from .small import contents, text_or_none
+from .small import text_or_none
 
-_EFIVARS = "sys/firmware/efi/efivars"
-_GLOBAL = "8be4df61-93ca-11d2-aa0d-00e098032b8c"
-_LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
-_ATTRIBUTES = 4
-"""Bytes that efivarfs puts before a variable's value."""
-_LIMIT = 1 << 16
-"""Bytes, far above any of the values."""
+_GRUB_ENVIRONMENTS = ("boot/grub/grubenv", "boot/grub2/grubenv")
+_NEXT_ENTRY = re.compile(r"^next_entry=.", re.MULTILINE)
 
 _KHO = re.compile(r"(?:^|\s)kho=(\S*)")
 _TRUE = re.compile(r"[yYtT1]|[oO][nN]")
@@ -37,9 +34,9 @@ def read_surroundings(root: Path, system: System) -> Surroundings:
         secure_boot_lost=system.secure_boot == "unset" and bool(system.started_by_kexec),
         signed_only=signed_only(system),
         handover=_handover(root),
-        os_indications=int.from_bytes(_variable(root, "OsIndications")[:8], "little"),
-        boot_next=bool(_variable(root, "BootNext")),
-        loader_entry=bool(_variable(root, "LoaderEntryOneShot", _LOADER)),
+        os_indications=number(root, "OsIndications") or 0,
+        boot_next=variable(root, "BootNext") is not None,
+        loader_entry=variable(root, "LoaderEntryOneShot", LOADER) is not None or _next_entry(root),
     )
 
 
@@ -57,8 +54,8 @@ def _guest(root: Path) -> str | None:
 def _secure_boot(root: Path, system: System) -> bool | None:
     if system.secure_boot in ("enabled", "disabled"):
         return system.secure_boot == "enabled"
-    value = _variable(root, "SecureBoot")
-    return value == b"\x01" if value else None
+    value = variable(root, "SecureBoot")
+    return None if value is None else value == b"\x01"
 
 
 def _handover(root: Path) -> bool:
@@ -68,9 +65,5 @@ def _handover(root: Path) -> bool:
     return bool(told and _TRUE.match(told[-1])) or any(os.path.exists(root / d) for d in devices)
 
 
-def _variable(root: Path, name: str, vendor: str = _GLOBAL) -> bytes:
-    """An EFI variable's value; empty where there is none, as none can be."""
-    try:
-        return contents(root / _EFIVARS / f"{name}-{vendor}", _LIMIT)[_ATTRIBUTES:]
-    except OSError:
-        return b""
+def _next_entry(root: Path) -> bool:
+    return any(_NEXT_ENTRY.search(text_or_none(root / each) or "") for each in _GRUB_ENVIRONMENTS)

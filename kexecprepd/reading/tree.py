@@ -26,6 +26,8 @@ _MAX_NUMBER = (1 << 31) - 1
 _TRANSIENT = (errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.EIO)
 """Errors that tell of the moment, not of the file."""
 
+_DENIED = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
+
 _TRY_AGAIN = "This may pass: try again, and look at what the system is short of if it does not."
 
 
@@ -51,6 +53,8 @@ class Tree:
         try:
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
+            if isinstance(error, PermissionError):
+                raise unreadable("sysfs-unreadable", top, error, _DENIED) from error
             hint = "Give --root the directory that holds sys/, or mount sysfs."
             raise unreadable("sysfs-missing", top, error, hint) from error
         try:
@@ -167,7 +171,7 @@ class Tree:
             )
         elif isinstance(error, PermissionError):
             problem = "permission denied"
-            hint = "Run this as root, or with CAP_DAC_READ_SEARCH as the service does."
+            hint = _DENIED
         return unreadable(code, self._top / path, error, hint, problem)
 
 

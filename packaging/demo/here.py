@@ -19,14 +19,20 @@ RECORDING = "deb12-6.1-ovmf-q35-bgrt"
 CTL = "/usr/bin/python3 -m kexecprepd.ctl"
 
 
-def show(command: str, environment: dict[str, str], *, width: int | None = None) -> str:
-    """Run a command as a user would, and print it with its output; lines cut at `width`."""
+def show(
+    command: str, environment: dict[str, str], *, width: int | None = None, answers: bool = False
+) -> str:
+    """Run a command as a user would, and print it with its output; lines cut at `width`. With
+    `answers` its exit code is an answer, too, and is printed unless it is 0.
+    """
     typed("$", command.replace(CTL, "kexecprepctl"))
     done = subprocess.run(
         command, shell=True, env=environment, cwd=CHECKOUT, stdout=subprocess.PIPE, text=True
     )
     printed(done.stdout, width=width)
-    if done.returncode:
+    if answers and done.returncode:
+        print(f"-> It ended with {done.returncode}.", flush=True)
+    elif done.returncode:
         raise SystemExit(f"The command ended with {done.returncode}: the words above say why.")
     return done.stdout
 
@@ -109,6 +115,10 @@ def tell(environment: dict[str, str], root: Path) -> None:
     """The chapters, one after the other."""
     say("Will EFI survive a kexec here? Everyone may ask that.")
     show(f"{CTL} status", environment)
+
+    say("The whole answer, with what this system allows; its exit code is the answer in short:")
+    where = "" if real_machine() else f" --root {root}"
+    show(f"{CTL} check{where}", environment, answers=True)
 
     say("A loader, as root, gets the bytes and what goes with them in one call:")
     show(f"busctl call {MANAGER} GetSetupData", environment, width=WIDTH)

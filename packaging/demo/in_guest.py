@@ -204,10 +204,10 @@ def welcome() -> str:
     """What to try in the shell, and how to leave it."""
     return """The guest is yours now: a root shell in it. Worth trying:
 
-    kexecprepctl --help
+    man kexecprepctl
     busctl introspect org.kexecprepd1 /org/kexecprepd1
-    kexec -l /boot/vmlinuz-* --initrd="$(echo /boot/initrd*)" --reuse-cmdline
-    systemctl kexec
+    kexecprepctl load /boot/vmlinuz-* --initrd /boot/initrd* --reuse-cmdline
+    kexecprepctl exec
 
 The last two start another kernel. The shell comes back with it, and kexecprepctl
 status shows the digest of before: EFI has survived.

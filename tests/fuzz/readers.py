@@ -34,6 +34,7 @@ from kexecprepd.reading.tree import ReadError, Tree
 from tests.support import kernels, recordings
 from tests.support.recordings import BOOT_ID, FIRST_KERNEL, KEXEC_FILE
 from tests.support.snapshots import recorded
+from tests.support.wanted import opened
 
 Read = Callable[[bytes], object]
 
@@ -243,9 +244,7 @@ def readers(scratch: Path) -> Mapping[str, Reader]:
         "handed": Reader(handed, handed.seeds, (ReadError,), 4),
         "cache": Reader(cached, cached.seeds, (CacheError,), 4),
         "loaded": Reader(loaded, loaded.seeds, (LoadError,), 4),
-        "uki": Reader(
-            lambda data: uki.is_pe(data) and uki.unpack(data, "x"), (_UKI,), (LoadError,), 2
-        ),
+        "uki": Reader(_of_uki, (_UKI,), (LoadError,), 2),
         "bzimage": Reader(
             lambda data: bzimage.parse(data, "x"), (kernels.bzimage(), padded), (LoadError,), 10
         ),
@@ -271,3 +270,8 @@ def readers(scratch: Path) -> Mapping[str, Reader]:
 
 ALL_ERRORS = KexecprepdError
 """What every error that a reader may raise is."""
+
+
+def _of_uki(data: bytes) -> object:
+    with opened(data) as file:
+        return uki.is_pe(file) and uki.unpack(file)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.daemon import Daemon, running
+from tests.support.kernels import bzimage
 from tests.support.private_bus import OPEN_POLICY, PrivateBus, private_bus
 from tests.support.recordings import materialise
 
@@ -33,6 +34,14 @@ def top() -> Iterator[Path]:
 def tree(top: Path) -> Path:
     """The root of a healthy machine's recorded tree."""
     return materialise(RECORDING, top / "root")
+
+
+@pytest.fixture
+def kernel(top: Path) -> Path:
+    """A kernel that every loader takes, and none can start."""
+    path = top / "vmlinuz"
+    path.write_bytes(bzimage())
+    return path
 
 
 @pytest.fixture

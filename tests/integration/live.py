@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """kexecprepctl on a machine that a recorded tree describes, with no way to load a kernel there.
 
-It runs in a mount namespace in which the tree is /sys, /proc and /run, without CAP_SYS_BOOT, though
-the tree says that it has it: whatever a test does, the kernel that it runs on refuses to load.
+It runs in a mount namespace in which the tree is /sys, /proc, /run and /boot, without CAP_SYS_BOOT,
+though the tree says that it has it: whatever a test does, the kernel that it runs on refuses to
+load.
 """
 
 import json
@@ -17,20 +18,21 @@ from tests.support.daemon import CHECKOUT
 from tests.support.notify_socket import DEADLINE
 from tests.support.recordings import write
 
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 # Where the kernel would go, and what is right above the place that it has then: without a look at
 # /proc/iomem that is where everything would go.
 CRASH = (0x100_0000, 0xFFF_FFFF)
 RESERVED = (0x1200_0000, 0x1FFF_FFFF)
 
-# The mounts below are made on mounts that are private here, and so are seen by nobody else.
+# The mounts below are made on mounts that are private here, and so are seen by nobody else. Which
+# there are can only be told before /proc is another one.
 _MOUNT = (
-    "set -e; "
-    'mount --make-private /sys; mount --bind "$0/sys" /sys; '
-    'mount --make-private /proc; mount --bind "$0/proc" /proc; '
-    'mkdir -p "$0/run"; mountpoint -q /run && mount --make-private /run || mount --make-private /; '
-    'mount --bind "$0/run" /run; '
+    'set -e; mkdir -p "$0/run" "$0/boot"; '
+    "for each in /sys /proc /run /boot; do "
+    "mountpoint -q $each && mount --make-private $each || mount --make-private /; "
+    "done; "
+    'for each in /sys /proc /run /boot; do mount --bind "$0$each" $each; done; '
     'exec "$@"'
 )
 _WITHOUT_SYS_BOOT = ("setpriv", "--bounding-set=-sys_boot", "--inh-caps=-sys_boot")
@@ -55,8 +57,8 @@ def run_ctl(
     program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
     return subprocess.run(
         on_machine(tree, *program, *map(str, arguments)),
-        env={**environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**environment, "PYTHONPATH": str(modules() if user else CHECKOUT)},
+        cwd="/" if user else CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=stderr,
         text=True,

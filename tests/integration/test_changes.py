@@ -9,7 +9,7 @@ import pytest
 from kexecprepd.wire.names import MANAGER
 from tests.support.daemon import Daemon
 from tests.support.descriptors import left_with
-from tests.support.recordings import remove, set_region, write
+from tests.support.recordings import RUNTIME_MAP, remove, set_region, write
 
 from .client import PROPERTIES, Client, Refused, Signal
 from .hotplug import GIB, MAP_CHANGED, plug
@@ -132,6 +132,18 @@ def test_sighup_without_a_change_is_silent_on_the_bus(daemon: Daemon, client: Cl
     assert "nothing has changed" in daemon.stderr
 
 
+def test_sighup_where_nothing_can_be_read_does_not_say_that_nothing_has_changed(
+    daemon: Daemon, client: Client, tree: Path
+) -> None:
+    write(tree, f"{RUNTIME_MAP}/1/type", "?\n")
+    for _ in range(2):
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.notify.wait_for("RELOADING=1")
+        daemon.notify.wait_for("READY=1")
+    assert "nothing has changed" not in daemon.stderr
+    assert "Reading again has failed as before: Sysfs could not be read: " in daemon.stderr
+
+
 def test_a_want_of_file_descriptors_takes_no_image_away_and_ends_by_itself(
     daemon: Daemon, client: Client, tree: Path
 ) -> None:
@@ -141,6 +153,9 @@ def test_a_want_of_file_descriptors_takes_no_image_away_and_ends_by_itself(
         daemon.process.send_signal(signal.SIGHUP)
         daemon.notify.wait_for("RELOADING=1")
         status = daemon.notify.wait_for("READY=1")
+        daemon.process.send_signal(signal.SIGHUP)
+        daemon.notify.wait_for("RELOADING=1")
+        daemon.notify.wait_for("READY=1")
         assert client.get_all() == before
         assert client.call("GetSetupData") == image
         with pytest.raises(Refused, match="too many open files") as refused:
@@ -149,6 +164,7 @@ def test_a_want_of_file_descriptors_takes_no_image_away_and_ends_by_itself(
     assert "This was read before; sysfs cannot be read for the moment" in status
     assert "too many open files; what was read before stays" in daemon.stderr
     assert "nothing has changed" not in daemon.stderr
+    assert "Reading again has failed: Sysfs could not be read: " in daemon.stderr
     # Nobody asks from here on.
     ((generation, digest, changed),) = client.wait_for(MAP_CHANGED)
     assert (generation, digest, changed) == (2, before["Sha256"], ["memmap"])

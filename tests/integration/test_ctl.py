@@ -23,9 +23,10 @@ from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, materialise, remove, set_region, write
+from tests.support.schemas import conform
 
 from .client import Client
-from .unprivileged import SETPRIV
+from .unprivileged import SETPRIV, modules
 
 pytestmark = pytest.mark.bus
 
@@ -39,8 +40,8 @@ def ctl(
     command = [sys.executable, "-m", "kexecprepd.ctl", *map(str, arguments)]
     return subprocess.run(
         [*SETPRIV, *command] if user else command,
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        cwd=CHECKOUT,
+        env={**bus.environment, "PYTHONPATH": str(modules() if user else CHECKOUT)},
+        cwd="/" if user else CHECKOUT,
         capture_output=True,
         input=data,
         timeout=DEADLINE,
@@ -100,8 +101,21 @@ def test_status_has_every_property(
     daemon: Daemon, bus: PrivateBus, client: Client, mode: str
 ) -> None:
     shown = as_json(ctl(bus, mode, "status"))
-    assert shown == {**client.get_all(), "loaded": shown["loaded"]}
+    for name, value in client.get_all().items():
+        member = {"BootID": "boot-id"}.get(name, re.sub("(?<!^)(?=[A-Z])", "-", name).lower())
+        assert shown[member] == (value or None if name == "Receipt" else value)
     assert (b"\n " in ctl(bus, "status", mode).stdout) is (mode == "--json=pretty")
+
+
+@pytest.mark.parametrize("user", [False, True], ids=["root", "user"])
+def test_what_is_json_keeps_to_its_schema(
+    daemon: Daemon, bus: PrivateBus, top: Path, user: bool
+) -> None:
+    of_root: list[tuple[str, ...]] = [("map",), ("findings",), ("dump", str(top / "image"))]
+    for command in [("status",), ("check",), *([] if user else of_root)]:
+        done = ctl(bus, *command, "--json=short", user=user)
+        assert done.returncode in (0, 8)
+        conform(command[0], json.loads(done.stdout))
 
 
 def test_status_tells_an_invalid_state_and_ends_with_0(
@@ -142,8 +156,8 @@ def test_findings_have_a_hint_and_numbers(
     assert first[1].strip() != ""
     assert "num-pages=0" in first[2]
     shown = as_json(ctl(bus, "findings", "--json=short"))
-    assert shown[0]["code"] == "region-empty"
-    assert shown[0]["details"]["region"] == 1
+    assert shown["findings"][0]["code"] == "region-empty"
+    assert shown["findings"][0]["details"]["region"] == 1
 
 
 def test_dump_writes_the_image_for_its_owner_alone(
@@ -257,6 +271,8 @@ def test_watch_prints_each_change_once(
             add_range(tree, (8 + number) << 30, ((9 + number) << 30) - 1, "System RAM")
             client.call("Refresh")
         changes = [json.loads(watching.stdout.next()) for _ in range(2)]
+        for change in changes:
+            conform("watch", change)
         watching.process.send_signal(signal.SIGINT)
         assert watching.process.wait(DEADLINE) == 0
         assert watching.stdout.rest() == ""

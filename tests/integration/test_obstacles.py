@@ -17,7 +17,8 @@ from .hotplug import plug
 pytestmark = pytest.mark.bus
 
 READ_ONLY_RUN = (
-    *("unshare", "--mount", "sh", "-c"),
+    *("unshare", "--mount", "--propagation=unchanged", "sh", "-c"),
+    'mount --make-private "$(findmnt --noheadings --output TARGET --target "$0")" && '
     'mount --bind "$0" "$0" && mount -o remount,bind,ro "$0" && exec "$@"',
 )
 """Before the name of a directory and a command: the command, with the directory read-only."""

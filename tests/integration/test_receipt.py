@@ -11,6 +11,7 @@ from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
 from tests.support.receipts import NODE, add_receipt, members
 from tests.support.recordings import BOOT_PARAMS, KEXEC_SYSCALL, add_setup_data, materialise, remove
+from tests.support.schemas import conform
 
 from .client import Client
 from .live import as_json, make_live, run_ctl
@@ -80,6 +81,8 @@ def test_status_and_check_tell_of_the_chain(bus: PrivateBus, served: Daemon, tre
     status = run_ctl(tree, bus.environment, "status")
     check = run_ctl(tree, bus.environment, "check")
     shown = as_json(run_ctl(tree, bus.environment, "check", "--json=short"))
+    conform("check", shown)
+    conform("status", as_json(run_ctl(tree, bus.environment, "status", "--json=short")))
 
     sentence = "kexec, the 4th kernel since power-on (3 kexecs), from boot 4f0c1c1e..., "
     for done in (status, check):

@@ -21,7 +21,7 @@ def test_a_restart_goes_on_from_the_cache(
     bus: PrivateBus, top: Path, tree: Path, client: Client
 ) -> None:
     with running(top, tree, bus.environment) as daemon:
-        assert "There is no cache yet" in daemon.stderr
+        assert "There is no cache yet." in daemon.stderr
         plug(tree)
         client.call("Refresh")
         before = client.get_all()

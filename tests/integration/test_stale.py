@@ -17,6 +17,7 @@ from tests.support.journal_socket import journal
 from tests.support.kernels import bzimage
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import BOOT_ID, add_range, remove, set_memory_blocks, write
+from tests.support.schemas import conform
 
 from .client import Client
 from .live import Done, as_json, make_live, refusal, run_ctl, with_systemctl
@@ -46,13 +47,6 @@ def ctl(bus: PrivateBus, machine: Path, top: Path) -> Ctl:
 
 
 @pytest.fixture
-def kernel(top: Path) -> Path:
-    path = top / "vmlinuz"
-    path.write_bytes(bzimage())
-    return path
-
-
-@pytest.fixture
 def loaded(daemon: Daemon, client: Client, machine: Path, kernel: Path) -> Loaded:
     """What `kexecprepctl load` leaves when the kernel has taken it, which no test can have."""
     info = client.call("GetHandover")[2]
@@ -68,6 +62,7 @@ def loaded(daemon: Daemon, client: Client, machine: Path, kernel: Path) -> Loade
             append="quiet",
             reuse_cmdline=False,
             efi=True,
+            cmdline="quiet",
         ),
     )
     with request.alone(machine):
@@ -82,9 +77,11 @@ def change_memory(tree: Path) -> None:
 
 def told(ctl: Ctl) -> dict[str, Any]:
     """What `status` and `check` tell of the kernel that is loaded, which is the same."""
-    (status, check) = (as_json(ctl(each, "--json=short"))["loaded"] for each in ("status", "check"))
-    assert status == check
-    return dict(status)
+    shown = {verb: as_json(ctl(verb, "--json=short")) for verb in ("status", "check")}
+    for verb, each in shown.items():
+        conform(verb, each)
+    assert shown["status"]["loaded"] == shown["check"]["loaded"]
+    return dict(shown["status"]["loaded"])
 
 
 def test_a_kernel_whose_memory_is_as_it_was_is_started(ctl: Ctl, loaded: Loaded) -> None:
@@ -192,7 +189,9 @@ def test_what_is_still_true_is_not_loaded_again(ctl: Ctl, loaded: Loaded) -> Non
     done = ctl("load", "--again")
     assert (done.returncode, done.stderr) == (0, "")
     assert "Nothing has changed" in done.stdout
-    assert as_json(ctl("load", "--again", "--json=short"))["loaded"] is False
+    shown = as_json(ctl("load", "--again", "--json=short"))
+    conform("load", shown)
+    assert shown["loaded"] is False
 
 
 def test_a_kernel_that_was_replaced_on_disk_is_loaded_again(

@@ -1,18 +1,37 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Calls made by a user without any rights: as a program of its own, run under setpriv."""
 
+import atexit
 import json
+import shutil
 import subprocess
 import sys
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 
+from tests.support.daemon import CHECKOUT
 from tests.support.lines import Lines
 from tests.support.private_bus import PrivateBus
 
 UID = 65534
 SETPRIV = ("setpriv", f"--reuid={UID}", f"--regid={UID}", "--clear-groups")
+
+
+@cache
+def modules() -> Path:
+    """Where that user finds our modules: a copy of them, if the checkout is below /root, say."""
+    if subprocess.run([*SETPRIV, "test", "-r", CHECKOUT / "kexecprepd"]).returncode == 0:
+        return CHECKOUT
+    top = Path(tempfile.mkdtemp(prefix="kexecprepd-modules-"))
+    atexit.register(shutil.rmtree, top)
+    top.chmod(0o755)
+    shutil.copytree(CHECKOUT / "kexecprepd", top / "kexecprepd")
+    subprocess.run(["chmod", "-R", "go+rX", top], check=True)
+    return top
 
 
 @dataclass(frozen=True)

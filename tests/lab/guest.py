@@ -43,7 +43,7 @@ class Guest:
         memory: str = "1G",
         smp: int = 1,
         log: Path | None = None,
-        timeout: float = 300,
+        timeout: float = 900,
     ) -> None:
         """Describe the machine; entering the context starts it.
 
@@ -189,7 +189,7 @@ class Guest:
         user: str | None = None,
         input: bytes | None = None,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 180,
     ) -> subprocess.CompletedProcess[bytes]:
         """Run a command as root, or as a user, and return its status and output."""
         done = self.start(argv, user=user, input=input).wait(timeout)
@@ -204,7 +204,7 @@ class Guest:
         user: str | None = None,
         input: str | None = None,
         check: bool = True,
-        timeout: float = 60,
+        timeout: float = 180,
     ) -> subprocess.CompletedProcess[str]:
         """Run a command as run_bytes does, with text in and out."""
         data = None if input is None else input.encode()
@@ -226,16 +226,20 @@ class Guest:
         command = ["tar", "-x", "--same-permissions", "-C", "/"]
         self.run_bytes(command, input=archive.getvalue(), timeout=120)
 
-    def power_off(self, keep: Path, timeout: float = 120) -> None:
+    def power_off(self, keep: Path, timeout: float = 600) -> None:
         """Shut down in order, and keep the disk: another Guest may start from it."""
-        self.start(["systemctl", "poweroff"])
+        self.end(["systemctl", "poweroff"], timeout)
+        shutil.move(self._disk, keep)
+
+    def end(self, argv: Sequence[str], timeout: float = 600) -> None:
+        """Run a command after which the machine switches itself off, and wait until it has."""
+        self.start(argv)
         try:
             self._qemu.wait(timeout)
         except subprocess.TimeoutExpired as error:
             raise GuestError(f"the guest did not shut down within {timeout:g} s") from error
-        shutil.move(self._disk, keep)
 
-    def reboot(self, argv: Sequence[str], timeout: float = 300) -> str:
+    def reboot(self, argv: Sequence[str], timeout: float = 900) -> str:
         """Run a command that starts another kernel, wait until that is up, return its state."""
         deadline = Deadline(timeout)
         before = self._boot_id()
@@ -286,7 +290,7 @@ class Guest:
         self.qmp("device_add", driver="pc-dimm", id=name, memdev=f"{name}-ram")
         return name
 
-    def hot_remove_memory(self, name: str, timeout: float = 60) -> None:
+    def hot_remove_memory(self, name: str, timeout: float = 180) -> None:
         """Take a DIMM out again and wait until the guest has let go of it.
 
         Raises GuestError when it has not by the timeout, in seconds: see make_new_memory_removable.

@@ -12,7 +12,10 @@ from tests.support.packages import CHECKOUT, run
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The root that packaging/install makes."""
     top = tmp_path_factory.mktemp("installed")
-    run(CHECKOUT / "packaging" / "install", "--destdir", top, "--systemd", "252")
+    install = (CHECKOUT / "packaging" / "install", "--destdir", top, "--systemd", "252")
+    # As dpkg-buildpackage has it.
+    changelog = ("dpkg-parsechangelog", "-l", CHECKOUT / "packaging" / "debian" / "changelog")
+    run("env", f"SOURCE_DATE_EPOCH={run(*changelog, '-S', 'Timestamp').strip()}", *install)
     return top
 
 

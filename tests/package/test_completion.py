@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""bash's completion of kexecprepctl, against what kexecprepctl takes."""
+"""The shells' completions of kexecprepctl, against what kexecprepctl takes; bash's is run."""
 
 import re
 import shlex
@@ -52,7 +52,19 @@ def test_every_command_is_offered(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 @pytest.mark.parametrize(
-    "command", [[], ["status"], ["check"], ["dump"], ["watch"], ["load"], ["run"], ["adopt"]]
+    "command",
+    [
+        [],
+        ["status"],
+        ["check"],
+        ["map"],
+        ["dump"],
+        ["watch"],
+        ["load"],
+        ["record"],
+        ["run"],
+        ["adopt"],
+    ],
 )
 def test_every_option_is_offered(capsys: pytest.CaptureFixture[str], command: list[str]) -> None:
     options = set(re.findall(r"(?<![\w-])--[a-z-]+", help_of(capsys, *command)))
@@ -101,8 +113,40 @@ def test_a_program_and_then_files_are_offered_for_run(tmp_path: Path) -> None:
     assert complete("run", "kexec", "vm", folder=tmp_path) == ["vmlinuz"]
 
 
-def test_directories_are_offered_for_root(tmp_path: Path) -> None:
+def test_trees_and_recordings_are_offered_for_root(tmp_path: Path) -> None:
     (tmp_path / "tree").mkdir()
-    (tmp_path / "text").touch()
-    assert complete("check", "--root", "t", folder=tmp_path) == ["tree"]
-    assert complete("--root", "=", "t", folder=tmp_path) == ["tree"]
+    (tmp_path / "taken").touch()
+    assert complete("check", "--root", "t", folder=tmp_path) == ["taken", "tree"]
+    assert complete("--root", "=", "t", folder=tmp_path) == ["taken", "tree"]
+
+
+def test_commands_are_offered_for_help() -> None:
+    assert complete("help", "fi") == ["findings"]
+
+
+def taken(capsys: pytest.CaptureFixture[str]) -> tuple[set[str], set[str]]:
+    """All commands, and all long options of kexecprepctl and of its commands."""
+    shown = help_of(capsys)
+    commands = set(re.findall(r"^    ([a-z]+) ", shown, re.MULTILINE))
+    shown += "".join(help_of(capsys, command) for command in sorted(commands))
+    return commands, set(re.findall(r"(?<![\w-])--([a-z-]+)", shown))
+
+
+def test_zsh_has_every_command_and_option_and_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (COMPLETION.parent / "_kexecprepctl").read_text()
+    commands = set(re.findall(r"""^ {8}['"]([a-z]+):""", text, re.MULTILINE))
+    options = set(re.findall(r"""['",*)]--([a-z-]+)(?==?\[|\}|,)""", text))
+    assert (commands, options) == taken(capsys)
+
+
+def test_fish_has_every_command_and_option_and_no_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    text = (COMPLETION.parent / "kexecprepctl.fish").read_text()
+    listed = re.findall(r"^set -l commands (.*)$", text, re.MULTILINE)[0].split()
+    offered = re.findall(r"^complete -c kexecprepctl -n \$first -a ([a-z]+) ", text, re.MULTILINE)
+    options = re.findall(r"^complete .*? -l ([a-z-]+)", text, re.MULTILINE)
+    assert offered == listed
+    assert (set(listed), set(options)) == taken(capsys)

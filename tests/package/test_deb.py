@@ -3,6 +3,7 @@
 
 import os
 import re
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -20,7 +21,7 @@ INFO = f"{MODULES}/kexecprepd-{__version__}.dist-info"
 
 OF_DEBIAN = {
     *(f"/usr/share/doc/kexecprepd/{name}" for name in ("changelog.gz", "changelog.Debian.gz")),
-    *(f"/usr/share/doc/kexecprepd/{name}" for name in ("copyright", "README.md.gz")),
+    "/usr/share/doc/kexecprepd/copyright",
     "/usr/share/lintian/overrides/kexecprepd",
 }
 """What the package has beyond packaging/install's files."""
@@ -67,6 +68,18 @@ def test_they_have_the_same_content_and_mode(unpacked: Path, installed: Path) ->
         assert shipped[name].stat().st_mode == path.stat().st_mode, name
 
 
+def test_no_file_names_one_that_is_not_there(installed: Path) -> None:
+    there = files_below(installed)
+    folders = {str(parent) for name in there for parent in Path(name).parents}
+    for name, path in there.items():
+        text = path.read_text("utf-8").replace("\\-", "-")
+        named = re.findall(r"/usr/[\w./-]*kexecprep[\w./-]*", text)
+        assert {each.rstrip("./") for each in named} <= {*there, *folders}, name
+        if path.suffix == ".md":
+            links = re.findall(r"\]\(([^):]+)\)|`(\S+\.\w+)`", text)
+            assert all((path.parent / "".join(each)).is_file() for each in links), name
+
+
 def test_one_package_is_for_every_release(deb: Path, unpacked: Path) -> None:
     assert field(deb, "Architecture") == "all"
     unit = (unpacked / "usr/lib/systemd/system/kexecprepd.service").read_text()
@@ -92,9 +105,23 @@ def test_it_depends_on_what_the_daemon_needs(deb: Path) -> None:
     assert not re.search(r"\(<", field(deb, "Depends"))
 
 
-def test_no_file_is_configuration(deb: Path) -> None:
-    # So that nothing of the package outlives its removal.
-    assert not control(deb, "conffiles")
+def test_hooks_alone_are_configuration_and_do_nothing_without_the_package(deb: Path) -> None:
+    # So that nothing of the package outlives its removal, but what others look for in /etc.
+    hooks = control(deb, "conffiles").split()
+    assert hooks == [
+        "/etc/initramfs/post-update.d/zzz-kexecprepd",
+        "/etc/kernel/postinst.d/zzz-kexecprepd",
+        "/etc/kernel/postrm.d/zzz-kexecprepd",
+    ]
+    source = CHECKOUT / "packaging/hooks/hook"
+    assert run("sh", source, "6.1.0-1-amd64") == ""
+
+
+def test_what_boots_by_default_is_loaded_only_where_that_is_enabled(deb: Path) -> None:
+    postinst = control(deb, "postinst")
+    # What was enabled before stays so over an upgrade.
+    assert "if deb-systemd-helper debian-installed 'kexecprepd-load.service'" in postinst
+    assert not re.search(r"deb-systemd-invoke .*kexecprepd-load", postinst)
 
 
 def test_the_user_is_there_before_the_bus_looks_and_the_service_starts(deb: Path) -> None:
@@ -132,7 +159,7 @@ def test_the_code_compiles(unpacked: Path) -> None:
 @pytest.mark.parametrize("program", ["usr/bin/kexecprepctl", "usr/libexec/kexecprepd"])
 def test_the_programs_run_from_the_package(unpacked: Path, program: str) -> None:
     path = unpacked / program
-    assert path.read_text().startswith("#!/usr/bin/python3 -I\n")
+    assert path.read_text().startswith("#!/usr/bin/python3 -IS\n")
     # -I keeps out what PYTHONPATH names, so the module's place is given in another way.
     start = f"import sys, runpy; sys.path.insert(0, {str(unpacked / MODULES[1:])!r}); "
     start += f"sys.argv = ['{path.name}', '--version']; runpy.run_path({str(path)!r})"
@@ -151,11 +178,13 @@ def test_python_knows_it(unpacked: Path) -> None:
 
 @pytest.fixture(scope="module")
 def built_again(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """The package built once more, and built with a suffix: at the same time."""
+    """Built once more, of a copy elsewhere and in another time zone; and with a suffix."""
     same, later = tmp_path_factory.mktemp("same"), tmp_path_factory.mktemp("later")
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / "a checkout"
+    shutil.copytree(CHECKOUT, elsewhere, ignore=shutil.ignore_patterns(".git", ".cache"))
     with ThreadPoolExecutor() as pool:
         builds = [
-            pool.submit(build_deb, same),
+            pool.submit(build_deb, same, checkout=elsewhere, timezone="Pacific/Apia"),
             pool.submit(build_deb, later, "--suffix", "+local1"),
         ]
         again, suffixed = (build.result() for build in builds)

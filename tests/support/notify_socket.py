@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-DEADLINE = 30.0
-"""Seconds after which something that should have come counts as missing."""
+DEADLINE = 180.0
+"""Seconds after which something that should have come counts as missing: it ends what hangs, and is
+long for a machine that has much else to do."""
 
 _MARK = b"mark"
 _END = b"end"

@@ -18,9 +18,12 @@ def run(*command: str | Path) -> str:
     return done.stdout
 
 
-def build_deb(output: Path, *options: str) -> Path:
+def build_deb(
+    output: Path, *options: str, checkout: Path = CHECKOUT, timezone: str | None = None
+) -> Path:
     """The Debian package, built into an empty directory."""
-    run(CHECKOUT / "packaging" / "build-deb", "--output", output, *options)
+    zone = () if timezone is None else ("env", f"TZ={timezone}")
+    run(*zone, checkout / "packaging" / "build-deb", "--output", output, *options)
     (path,) = output.glob("*.deb")
     return path
 

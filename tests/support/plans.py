@@ -10,7 +10,7 @@ def read(plan: Plan, address: int, size: int) -> bytes:
     """Memory after the kernel has put all segments in place."""
     for segment in plan.segments:
         if segment.address <= address and address + size <= segment.address + segment.size:
-            content = segment.data.ljust(segment.size, b"\0")
+            content = bytes(segment.data).ljust(segment.size, b"\0")
             return content[address - segment.address :][:size]
     raise AssertionError(f"nothing is loaded at {address:#x}")
 

@@ -12,6 +12,7 @@ import pytest
 from kexecprepd.core.view import FOLDERS
 from kexecprepd.ctl.__main__ import main
 from tests.support import recordings
+from tests.support.schemas import conform
 
 UNITS = "etc/systemd/system"
 
@@ -70,15 +71,20 @@ def test_what_is_adopted_is_listed(
     adopt("kexec-load")
     assert capsys.readouterr().out == "a@.service\nkexec-load.service\n"
     adopt("--json=short")
-    assert json.loads(capsys.readouterr().out) == {"adopted": ["a@.service", "kexec-load.service"]}
+    shown = json.loads(capsys.readouterr().out)
+    conform("adopt", shown)
+    assert shown["adopted"] == ["a@.service", "kexec-load.service"]
 
 
-def test_undone_nothing_of_it_is_left(tree: Path, adopt: Any) -> None:
+def test_undone_nothing_of_it_is_left(
+    tree: Path, adopt: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
     adopt("a.service", "b.service", "c.service")
     other = tree / UNITS / "b.service.d/mine.conf"
     other.write_text("[Service]\n")
 
     assert adopt("--undo", "a.service", "b.service", "d.service") == 0
+    assert capsys.readouterr().err == "note: d.service was not adopted.\n"
 
     assert sorted(each.name for each in (tree / UNITS).iterdir()) == ["b.service.d", "c.service.d"]
     assert list(other.parent.iterdir()) == [other]

@@ -25,7 +25,13 @@ def changed_once(path: Path, change: Callable[[Path], object]) -> str:
             for each in changes:
                 each(path)
 
-    return said(lambda: f"{len(files.read(path, 'initrd', 1 << 20))} bytes", at)
+    return said(lambda: f"{len(whole(path) or b'')} bytes", at)
+
+
+def whole(path: Path) -> memoryview | None:
+    """What a load reads of an initrd."""
+    with files.opened(path, "initrd") as file:
+        return files.gather([files.Part.whole(file)], 1 << 20)
 
 
 def said(work: Callable[[], str], at: Callable[[SystemCall], None]) -> str:

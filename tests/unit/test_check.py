@@ -185,3 +185,20 @@ def test_a_command_line_without_a_kernel_is_wrong_usage(
     check: Check, options: tuple[str, ...]
 ) -> None:
     assert check(*options)[0] == Exit.USAGE
+
+
+@pytest.mark.parametrize(
+    ("regions", "words"),
+    [((1,), "\n2 findings:\n"), ((1, 2, 3), "\n7 findings of 3 kinds:\n")],
+    ids=["one", "three"],
+)
+def test_what_is_told_once_is_counted_as_that(
+    check: Check, tree: Path, regions: tuple[int, ...], words: str
+) -> None:
+    for number in regions:
+        set_region(tree, number, num_pages=0)
+
+    text = check()[1]
+
+    assert words in text
+    assert text.count("[region-empty]") == 1

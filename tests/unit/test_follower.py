@@ -73,7 +73,7 @@ def test_a_first_start_counts_from_1(tree: Path, caplog: pytest.LogCaptureFixtur
 
     assert (follower.handover.generation, follower.missed) == (1, ())
     assert follower.handover.assessment.state is State.READY
-    assert "There is no cache yet" in caplog.text
+    assert "There is no cache yet." in caplog.text
 
 
 def test_a_restarted_follower_adopts_its_cache(
@@ -284,6 +284,19 @@ def test_a_reading_that_fails_is_invalid_names_the_file_and_takes_the_image_away
     assert announced == [("runtime-map", "memmap", "efi-tables", "efi-info")]
     assert not cache_file(tree, "setup_data").exists()
     assert str(tree / RUNTIME_MAP / "2/type") in caplog.text
+
+
+def test_what_is_the_same_of_several_regions_is_logged_once(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    follower = stored(tree)
+    for number in (1, 2, 3):
+        set_region(tree, number, num_pages=0)
+
+    follower.look()
+
+    (told,) = (each for each in caplog.messages if each.startswith("region-empty: "))
+    assert "; 3 cases, in regions 1, 2 and 3." in told
 
 
 def test_the_same_failure_is_told_once_and_another_one_again(tree: Path) -> None:

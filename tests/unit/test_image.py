@@ -258,6 +258,19 @@ def test_a_virtual_runtime_table_is_found_through_the_map(
     assert physical_runtime(read_snapshot(tree)) == physical
 
 
+def test_a_runtime_table_beyond_the_address_space_has_no_address(tree: Path) -> None:
+    write(tree, f"{EFI}/runtime", "0xfffffffeff0ed000\n")
+    number = next(
+        r.number for r in read_snapshot(tree).runtime_regions if r.phys_addr == 0x7F4E_C000
+    )
+    set_region(tree, number, phys_addr=0xFFFF_FFFF_FFFF_F000)
+
+    snapshot = read_snapshot(tree)
+
+    assert physical_runtime(snapshot) is None
+    assert unpack(compose(snapshot).pack()).tables.runtime == 0
+
+
 def test_unpack_undoes_pack() -> None:
     image = image_of(recorded(FIRST_KERNEL))
 

@@ -18,12 +18,12 @@ ALLOWED: dict[str, set[str]] = {
     "reading": {"core", "abi"},
     "wire": {"core", "abi", "gi", "pydbus"},
     "daemon": {"wire", "reading", "core", "abi", "gi", "pyudev", "sdnotify"},
-    "loader": {"reading", "core", "abi", "pefile"},
+    "loader": {"reading", "core", "abi"},
     "ctl": {"loader", "wire", "reading", "core", "abi", "gi"},
 }
 """What each floor may import beside itself, the package's version and the standard library."""
 
-THIRD_PARTY = {"gi", "pydbus", "pyudev", "sdnotify", "pefile"}
+THIRD_PARTY = {"gi", "pydbus", "pyudev", "sdnotify"}
 
 OUTSIDE = {
     "man": {"core"},

@@ -11,14 +11,17 @@ import pytest
 from kexecprepd.core.finding import State
 from kexecprepd.core.placement import ExcludedRange
 from kexecprepd.core.snapshot import MemoryRange
-from kexecprepd.ctl.load_source import Source, of_tree
+from kexecprepd.ctl.load_picture import stretches
+from kexecprepd.ctl.load_source import of_tree
 from kexecprepd.ctl.load_view import Report, as_json, as_table, as_text, print_report
-from kexecprepd.ctl.picture import WIDTH, Kind, Stretch, condensed, draw, stretches
+from kexecprepd.ctl.picture import WIDTH, Kind, Stretch, condensed, draw
+from kexecprepd.ctl.ways import ByKernel, Placed
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.memory import usable
-from kexecprepd.loader.plan import Segment, draft, finish
-from tests.support.kernels import MIB, kernel, memory_map, resources
+from kexecprepd.loader.plan import Plan, Segment, draft, finish
+from tests.support.kernels import MIB, bzimage, memory_map, resources
 from tests.support.recordings import BGRT, MACHINES, machine, materialise, remove
+from tests.support.wanted import wanted
 
 RAM_END = 0x7FFF_FFFF
 MEMORY = memory_map(
@@ -113,33 +116,28 @@ def test_every_machine_fits_a_terminal(name: str, unicode: bool) -> None:
 @pytest.fixture
 def report(tmp_path: Path) -> Report:
     """A dry run on a recorded machine."""
-    source = of_tree(materialise(BGRT, tmp_path), efi=True)
-    return planned(source)
+    return planned(materialise(BGRT, tmp_path))
 
 
-def planned(source: Source, cmdline: str = "root=/dev/sda1") -> Report:
-    wanted = kernel()
-    image = source.image
-    size = image.size if image else 0
-    sketch = draft(wanted, b"initrd", cmdline, source.machine, size)
-    plan = finish(sketch, image.handed if image else None, bytes(32))
-    return Report(
-        file="/boot/vmlinuz",
-        unified=False,
-        kernel=wanted,
-        cmdline=cmdline,
-        source=source,
-        plan=plan,
-        obstacle=None,
-        loaded=False,
-    )
+def planned(root: Path, cmdline: str = "root=/dev/sda1", initrd: bytes = b"070701") -> Report:
+    asked = wanted(root, bzimage(), initrd, append=cmdline)
+    source = of_tree(root, efi=True)
+    size = source.image.size if source.image else 0
+    sketch = draft(asked.kernel, asked.initrd, cmdline, source.machine, size)
+    plan = finish(sketch, source.image.handed if source.image else None, bytes(32))
+    return Report(asked, Placed(source, plan), obstacle=None, loaded=False)
+
+
+def plan_of(report: Report) -> Plan:
+    assert report.plan is not None
+    return report.plan
 
 
 def test_the_table_has_every_segment_with_inclusive_ends(report: Report) -> None:
-    rows = [row.split() for row in as_table(report.plan).splitlines()[1:]]
+    rows = [row.split() for row in as_table(plan_of(report)).splitlines()[1:]]
 
-    assert len(rows) == len(report.plan.segments)
-    for row, segment in zip(rows, report.plan.segments, strict=True):
+    assert len(rows) == len(plan_of(report).segments)
+    for row, segment in zip(rows, plan_of(report).segments, strict=True):
         assert " ".join(row[:-4]) == segment.name
         assert int(row[-4], 16) == segment.address
         assert int(row[-3], 16) == segment.address + segment.size - 1
@@ -148,9 +146,11 @@ def test_the_table_has_every_segment_with_inclusive_ends(report: Report) -> None
 def test_json_has_every_segment_and_what_is_avoided(report: Report) -> None:
     shown = as_json(report)
 
-    assert [each["name"] for each in shown["segments"]] == [s.name for s in report.plan.segments]
+    assert [each["name"] for each in shown["segments"]] == [
+        s.name for s in plan_of(report).segments
+    ]
     assert all(each["end"] - each["start"] + 1 >= each["data-size"] for each in shown["segments"])
-    assert len(shown["avoided"]) == len(report.plan.usable.avoided)
+    assert len(shown["avoided"]) == len(plan_of(report).usable.avoided)
     assert (shown["efi"], shown["efi-losses"]) == (True, [])
     assert shown["region-count"] == 8
     assert shown["loaded"] is False
@@ -160,7 +160,7 @@ def test_efi_that_is_left_out_is_told_with_the_reason(tmp_path: Path) -> None:
     root = materialise(BGRT, tmp_path)
     remove(root, "sys/firmware/efi/runtime-map")
 
-    shown = planned(of_tree(root, efi=True))
+    shown = planned(root)
 
     assert as_json(shown)["efi"] is False
     assert "EFI: left out" in as_text(shown, unicode=False)
@@ -170,7 +170,7 @@ def test_efi_that_is_left_out_is_told_with_the_reason(tmp_path: Path) -> None:
 def test_efi_that_the_kernel_would_make_nothing_of_is_not_called_handed_over(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    report = planned(of_tree(materialise(BGRT, tmp_path), efi=True), "quiet efi=noruntime")
+    report = planned(materialise(BGRT, tmp_path), "quiet efi=noruntime")
 
     print_report(replace(report, loaded=True), "off")
 
@@ -181,15 +181,27 @@ def test_efi_that_the_kernel_would_make_nothing_of_is_not_called_handed_over(
     assert as_json(report)["efi-losses"] == ["runtime-services-off"]
 
 
+def test_whoever_has_loaded_a_kernel_is_told_that_a_plain_reboot_starts_it(
+    report: Report, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_report(replace(report, loaded=True), "off")
+
+    first, second = capsys.readouterr().out.splitlines()
+    assert first.startswith("Loaded Linux 6.1.0-made-up by kexec_load(2); EFI is handed over")
+    assert "`systemctl reboot`" in second
+
+
 def test_what_the_user_should_know_is_noted(report: Report) -> None:
     assert not any("warnings" in note or "is empty" in note for note in report.notes)
 
-    assert report.source.image is not None
-    degraded = replace(report.source.image, state=State.DEGRADED)
+    way = report.way
+    assert isinstance(way, Placed)
+    assert way.source.image is not None
+    degraded = replace(way.source.image, state=State.DEGRADED)
     noted = replace(
         report,
-        source=replace(report.source, image=degraded),
-        cmdline="",
+        way=replace(way, source=replace(way.source, image=degraded)),
+        wanted=replace(report.wanted, cmdline=""),
         obstacle=LoadError("It is locked down.", "Use another way."),
     ).notes
 
@@ -200,9 +212,23 @@ def test_what_the_user_should_know_is_noted(report: Report) -> None:
 
 @pytest.mark.parametrize("unicode", [False, True])
 def test_a_command_line_cannot_command_the_terminal(report: Report, unicode: bool) -> None:
-    evil = replace(report, cmdline="a=\x1b[31m b=\udcff c=ä")
+    wanted = replace(report.wanted, cmdline="a=\x1b[31m b=\udcff c=ä")
+    evil = replace(report, wanted=wanted)
 
     shown = as_text(evil, unicode=unicode)
 
     assert "a=\\x1b[31m b=\\udcff c=" in shown
     shown.encode("utf-8" if unicode else "ascii")
+
+
+def test_a_load_that_the_kernel_does_itself_is_told_without_places(report: Report) -> None:
+    way = ByKernel("ab" * 32, "", five_level_paging=False, notes=("One note.",))
+    by_kernel = replace(report, way=way)
+
+    shown = as_json(by_kernel)
+    text = as_text(by_kernel, unicode=False)
+
+    assert (shown["syscall"], shown["efi"], shown["segments"]) == ("file", True, [])
+    assert "by kexec_file_load(2)" in text
+    assert "EFI: handed over by the kernel itself" in text
+    assert "Note: One note." in text

@@ -68,7 +68,7 @@ def test_no_setup_sectors_means_four() -> None:
 def test_what_is_appended_belongs_to_the_kernel() -> None:
     signature = b"signed" * 10
 
-    assert parse(bzimage() + signature, "vmlinuz").protected_mode.endswith(signature)
+    assert bytes(parse(bzimage() + signature, "vmlinuz").protected_mode).endswith(signature)
 
 
 @pytest.mark.parametrize(

@@ -9,11 +9,20 @@ import pytest
 
 from kexecprepd.loader import files
 from kexecprepd.loader.errors import LoadError
+from kexecprepd.loader.files import Part
+from tests.support.wanted import opened
+
+
+def read(path: Path, limit: int = 1 << 20) -> bytes:
+    with files.opened(path, "initrd") as file:
+        content = files.gather([Part.whole(file)], limit)
+    assert content is not None
+    return bytes(content)
 
 
 def refusal(path: Path, limit: int = 1 << 20) -> str:
     with pytest.raises(LoadError) as raised:
-        files.read(path, "initrd", limit)
+        read(path, limit)
     assert str(path) in str(raised.value)
     return str(raised.value)
 
@@ -22,14 +31,14 @@ def test_a_file_is_read_whole(tmp_path: Path) -> None:
     content = bytes(range(256)) * 64
     (tmp_path / "initrd").write_bytes(content)
 
-    assert files.read(tmp_path / "initrd", "initrd", len(content)) == content
+    assert read(tmp_path / "initrd", len(content)) == content
 
 
 def test_a_link_is_followed(tmp_path: Path) -> None:
     (tmp_path / "initrd").write_bytes(b"x")
     (tmp_path / "link").symlink_to("initrd")
 
-    assert files.read(tmp_path / "link", "initrd", 1) == b"x"
+    assert read(tmp_path / "link", 1) == b"x"
 
 
 def test_a_file_that_is_too_large_is_refused_before_it_is_read(tmp_path: Path) -> None:
@@ -44,6 +53,25 @@ def test_one_byte_too_many_is_too_many(tmp_path: Path) -> None:
     (tmp_path / "initrd").write_bytes(b"12345")
 
     assert "has 5 bytes" in refusal(tmp_path / "initrd", 4)
+
+
+@pytest.mark.parametrize("size", [3, 12])
+def test_a_file_that_changes_meanwhile_is_refused(tmp_path: Path, size: int) -> None:
+    path = tmp_path / "initrd"
+    path.write_bytes(b"12345")
+    with files.opened(path, "initrd") as file:
+        os.truncate(path, size)
+        with pytest.raises(LoadError, match="changed while it was read"):
+            file.sha256()
+
+
+def test_a_file_that_gets_shorter_is_not_filled_up(tmp_path: Path) -> None:
+    path = tmp_path / "initrd"
+    path.write_bytes(b"12345")
+    with files.opened(path, "initrd") as file:
+        os.truncate(path, 3)
+        with pytest.raises(LoadError, match="changed while it was read"):
+            files.gather([Part.whole(file)], 100)
 
 
 def test_an_empty_file_is_refused(tmp_path: Path) -> None:
@@ -68,19 +96,15 @@ def test_what_is_no_file_is_refused_without_opening_it(tmp_path: Path) -> None:
 
 
 def test_no_initrd_is_none() -> None:
-    assert files.join([]) is None
+    assert files.gather([], 100) is None
 
 
-def test_one_initrd_is_handed_on_as_it_is() -> None:
-    initrd = b"odd length"
-
-    assert files.join([initrd]) is initrd
-
-
-def test_several_initrds_begin_at_multiples_of_four() -> None:
-    joined = files.join([b"first", b"second!!", b"third"])
+def test_several_parts_begin_at_multiples_of_four(tmp_path: Path) -> None:
+    with opened(b"first, second!!") as one, opened(b"third") as two:
+        parts = [Part(one, 0, 5), Part(one, 7, 8), Part.whole(two)]
+        joined = files.gather(parts, 100)
+        with pytest.raises(LoadError, match="has 5 bytes, more than can be loaded"):
+            files.gather(parts, 20)
 
     assert joined is not None
-    assert joined[0:8] == b"first\0\0\0"
-    assert joined[8:16] == b"second!!"
-    assert joined[16:21] == b"third"
+    assert bytes(joined) == b"first\0\0\0second!!third"

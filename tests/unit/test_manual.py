@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The manual against the programs: what they take and give has its entry, and nothing else."""
 
+import json
 import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,14 +21,22 @@ from kexecprepd.core.surroundings import CAUTIONS
 from kexecprepd.core.unsupported import CONTAINED, REASONS
 from kexecprepd.ctl import __main__ as ctl
 from kexecprepd.ctl.exits import Exit
+from kexecprepd.ctl.output import SCHEMA
 from kexecprepd.reading import sysfs, tree
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import SIGNATURES
-from tests.support.manual import MAN, section, tags
+from tests.support.manual import MAN, examples, section, tags
+from tests.support.schemas import VERBS, schema
 
 FINDINGS = "kexecprepd-findings.7"
 RULES_OF = "kexecprepd/core/rules"
-PAGES = ("kexecprepctl.1", FINDINGS, "kexecprepd.service.8", "org.kexecprepd1.5")
+PAGES = (
+    "kexecprepctl.1",
+    FINDINGS,
+    "kexecprepd-image.5",
+    "kexecprepd.service.8",
+    "org.kexecprepd1.5",
+)
 
 _OPTION = re.compile(r"(?<![\w-])--?[a-z][a-z-]*")
 
@@ -243,3 +253,42 @@ def source(module: str | None) -> str:
 def test_every_key_of_info_with_its_type() -> None:
     rows = re.findall(r"^([a-z0-9-]+)\t(\S+)\tT\{$", section("org.kexecprepd1.5", "INFO"), re.M)
     assert dict(rows) == SIGNATURES
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_member_of_the_json(verb: str) -> None:
+    words = set(re.findall(r"[a-z0-9]+(?:-[a-z0-9]+)*", section("kexecprepctl.1", "JSON")))
+    receipts = set(re.findall(r"[a-z0-9-]+", section("kexecprepd-loaders.7", "RECEIPT")))
+    names = {name for name in members(schema(verb)) if not name.endswith("-hex")}
+    # It says that there is the same of both system calls.
+    names = {name.replace("kexec-file-load-", "kexec-load-") for name in names}
+    assert sorted(names - words - receipts) == []
+
+
+def test_no_line_of_an_example_is_cut_by_a_terminal_or_a_page() -> None:
+    pages = [path.name for path in MAN.glob("*.[1578]")]
+    lines = [line for page in pages for each in examples(page) for line in each.splitlines()]
+    assert len(lines) > 100
+    assert [line for line in lines if len(line) > 80] == []
+
+
+@pytest.mark.parametrize("verb", ["watch", "dump"])
+def test_the_json_of_an_example_is_whole(verb: str) -> None:
+    (shown,) = (each for each in examples("kexecprepctl.1") if f"{verb} --json" in each)
+    told = json.loads(shown[shown.index("{") :])
+    described = schema(verb)["properties"]
+    assert (told["schema"], sorted(told)) == (SCHEMA, sorted(described))
+    for name in ("timestamp", "generation"):
+        assert name not in told or f"{told[name]:#x}" == told[f"{name}-hex"]
+
+
+def members(part: Any) -> Iterator[str]:
+    """The names of all members that a schema describes."""
+    if isinstance(part, dict):
+        for name, each in part.items():
+            if name == "properties":
+                yield from each
+            yield from members(each)
+    elif isinstance(part, list):
+        for each in part:
+            yield from members(each)

@@ -3,8 +3,10 @@
 
 import re
 import subprocess
+from xml.etree import ElementTree
 
 from kexecprepd import __version__
+from kexecprepd.abi.bootparam import E820_NAMES
 from kexecprepd.wire import errors
 from kexecprepd.wire.loader_info import SIGNATURES
 from tests.support.manual import MAN, section, tags
@@ -45,9 +47,36 @@ def test_every_field_is_where_the_kernel_s_header_has_it() -> None:
     assert (done.returncode, done.stderr) == (0, "")
 
 
+def test_every_type_of_memory_with_its_number() -> None:
+    text = section(PAGE, "WHAT GOES INTO BOOT_PARAMS")
+    rows = re.findall(r"^(\d+|0xefffffff)\t([A-Z][A-Za-z ()-]+)$", text, re.MULTILINE)
+    assert {int(number, 0): name for number, name in rows} == E820_NAMES
+
+
+def test_the_calls_have_the_signatures_of_the_interface() -> None:
+    text = section(PAGE, "THE CALL").replace("\\f[BIP]", "")
+    told = re.findall(r"(\w+)\(([^)]*)\) \\\(-> \((.*)\)$", text, re.MULTILINE)
+    interface = ElementTree.parse(MAN.parent / "dbus/org.kexecprepd1.Manager.xml")
+    known = {
+        method.get("name"): tuple(
+            [
+                (each.get("type"), each.get("name"))
+                for each in method.iterfind("arg")
+                if each.get("direction") == way
+            ]
+            for way in ("in", "out")
+        )
+        for method in interface.iter("method")
+    }
+    assert len(told) == 3
+    for name, taken, given in told:
+        sides = ([tuple(arg.split()) for arg in side.split(", ") if arg] for side in (taken, given))
+        assert tuple(sides) == known[name]
+
+
 def test_the_examples_print_the_offsets_of_the_page() -> None:
     known = {(offset, name) for name, offset, _ in fields()}
-    for example in ("place.c", "place.sh"):
+    for example in ("place.c", "place.sh", "place.py"):
         rows = re.findall(r"  (0x[0-9a-f]{3})  ([a-z_.]+) +", (EXAMPLES / example).read_text())
         assert len(rows) == 4
         assert {(int(offset, 16), name) for offset, name in rows} <= known

@@ -46,7 +46,7 @@ def test_nothing_speaks_against_it_on_an_open_system(live: Path, capabilities: i
             "sys/kernel/security/lockdown",
             "none [integrity] confidentiality\n",
             "locked down (integrity)",
-            "kexec -s",
+            "--syscall=load",
         ),
     ],
 )

@@ -2,7 +2,6 @@
 """What is remembered of a load: whole, for root alone, and nothing else is taken for it."""
 
 import json
-import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -28,6 +27,16 @@ LOADED = Loaded(
         efi=True,
     ),
 )
+BY_ENTRY = replace(
+    LOADED.request,
+    others=(File("/boot/initrd", "23" * 32),),
+    cmdline="root=/dev/sda1 name=\udcff",
+    syscall="file",
+    profile="1",
+    entry="debian.conf",
+    default=True,
+    ahead=True,
+)
 
 
 @pytest.fixture
@@ -48,8 +57,9 @@ def kept(root: Path, loaded: Loaded) -> Path:
         LOADED,
         replace(LOADED, generation=None, efi=False),
         replace(LOADED, request=replace(LOADED.request, append=None, initrds=())),
+        replace(LOADED, request=BY_ENTRY, syscall="file"),
     ],
-    ids=["all of it", "without a daemon", "a kernel alone"],
+    ids=["all of it", "without a daemon", "a kernel alone", "by an entry"],
 )
 def test_what_is_kept_comes_back(root: Path, loaded: Loaded) -> None:
     kept(root, loaded)
@@ -76,16 +86,18 @@ def test_the_names_are_those_of_the_manual(root: Path) -> None:
         "generation",
         "loaded-at",
         "request",
+        "syscall",
     }
     asked = content["request"]
-    assert set(asked) == {
-        "kernel",
-        "initrds",
-        "append",
-        "reuse-cmdline",
+    files, options = {"kernel", "initrds", "others"}, {"append", "reuse-cmdline", "cmdline"}
+    assert set(asked) == files | options | {
         "efi",
         "receipt",
         "syscall",
+        "profile",
+        "entry",
+        "default",
+        "ahead",
     }
 
 
@@ -150,12 +162,3 @@ def test_a_link_in_the_place_of_its_directory_is_not_followed(root: Path) -> Non
     with pytest.raises(LoadError, match="cannot be used"), request.alone(root):
         pass
     assert list((root / "elsewhere").iterdir()) == []
-
-
-def test_a_relative_path_is_made_absolute(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.chdir(tmp_path)
-
-    asked = File.of(Path("vmlinuz"), b"")
-
-    assert asked.path == os.fspath(tmp_path / "vmlinuz")
-    assert asked.sha256.startswith("e3b0c442")

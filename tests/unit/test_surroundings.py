@@ -71,6 +71,21 @@ def test_what_is_to_be_started_once_waits(tree: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("environment", "expected"),
+    [
+        ("saved_entry=0\nnext_entry=2\n####", ["loader-entry-waits"]),
+        ("saved_entry=0\nnext_entry=\n####", []),
+    ],
+)
+def test_what_grub_is_to_start_once_waits(
+    tree: Path, environment: str, expected: list[str]
+) -> None:
+    write(tree, "boot/grub/grubenv", f"# GRUB Environment Block\n{environment}")
+
+    assert codes(tree) == expected
+
+
+@pytest.mark.parametrize(
     ("path", "content", "words"),
     [
         ("proc/cpuinfo", "processor\t: 0\nflags\t\t: fpu tdx_guest la57\n", "TDX"),
@@ -183,6 +198,14 @@ def test_secure_boot_that_was_lost_on_the_way_is_told(
     assert codes(lost) == ["secure-boot-lost"]
     assert codes(kept) == []
     main(["check", "--root", str(lost)])
+    assert "Secure Boot            not told by what started this kernel" in capsys.readouterr().out
+
+
+def test_a_boot_loader_that_says_nothing_of_secure_boot_is_told_in_words(
+    tree: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    patch(tree, BOOT_PARAMS, 0x1EC, b"\0")
+    main(["check", "--root", str(tree)])
     assert "Secure Boot            not told by what started this kernel" in capsys.readouterr().out
 
 

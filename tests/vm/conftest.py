@@ -10,37 +10,28 @@ import pytest
 
 from tests.lab.environment import console_log
 from tests.lab.guest import Guest
-from tests.lab.image import SUITES, get_image
+from tests.lab.image import get_image
 
 from .machines import ALL, Machine
 from .project import Boot, Installations, Installed
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Have each machine boot once, in one process, and stop before the next one does.
+    """Have each machine boot once, and stop before the next one does.
 
-    A test with a guest of its own comes before all of them.
+    Its tests run in the order in which they are written. A test with a guest of its own comes
+    before all of them.
     """
     items.sort(key=_turn)
-    for item in items:
-        machine, release = _parameter(item, "machine"), _parameter(item, "release")
-        if machine is not None:
-            item.add_marker(pytest.mark.xdist_group(str(machine)))
-        elif release is not None:
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.stem}-{release}"))
 
 
-def _turn(item: pytest.Item) -> tuple[bool, int, str]:
+def _turn(item: pytest.Item) -> tuple[bool, int, str, int]:
     here = Path(__file__).parent in item.path.parents
-    machine = _parameter(item, "machine")
+    machine = item.callspec.params.get("machine") if hasattr(item, "callspec") else None
     if not isinstance(machine, Machine):
-        return here, -1, ""
-    return here, ALL.index(machine), item.path.name
-
-
-def _parameter(item: pytest.Item, name: str) -> object:
-    return item.callspec.params.get(name) if hasattr(item, "callspec") else None
+        return here, -1, "", 0
+    return here, ALL.index(machine), item.path.name, item.location[1] or 0
 
 
 @pytest.fixture(scope="session")
@@ -49,7 +40,7 @@ def installations(deb: Path, shared: Path) -> Installations:
     return Installations(deb, shared)
 
 
-@pytest.fixture(scope="module", params=SUITES)
+@pytest.fixture(scope="module", params=("bookworm", "trixie"))
 def release(request: pytest.FixtureRequest) -> str:
     """The Debian release that a module's own guest has, each once."""
     chosen: str = request.param

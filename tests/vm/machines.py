@@ -52,17 +52,19 @@ BOOKWORM, BOOKWORM_BROKER = Machine("bookworm"), Machine("bookworm", BROKER)
 TRIXIE, TRIXIE_BROKER = Machine("trixie"), Machine("trixie", BROKER)
 COMBINATIONS = (BOOKWORM, BOOKWORM_BROKER, TRIXIE, TRIXIE_BROKER)
 
-NO_RUNTIME = Machine("bookworm", options="efi=noruntime")
-NO_RUNTIME_TRIXIE = Machine("trixie", options="efi=noruntime")
+NO_RUNTIME = Machine("trixie", options="efi=noruntime")
 BIOS = Machine("bookworm", firmware=SEABIOS, firmware_name="seabios")
 MIXED_MODE = Machine("bookworm", firmware=OVMF32, firmware_name="ovmf32")
-UNSUPPORTED = (NO_RUNTIME, BIOS, MIXED_MODE, NO_RUNTIME_TRIXIE)
+UNSUPPORTED = (NO_RUNTIME, BIOS, MIXED_MODE)
 
 ONCE_EACH = (BOOKWORM, TRIXIE_BROKER)
 THE_OTHERS = (BOOKWORM_BROKER, TRIXIE)
 """Either release and either bus once: for what takes long on an emulated processor."""
 
-INSTALLED_UNDER = {each.suite: each for each in ONCE_EACH}
+TESTING = Machine("testing", graphics=True)
+"""What the next release is to be: a newer kernel, systemd and Python."""
+
+INSTALLED_UNDER = {each.suite: each for each in (*ONCE_EACH, TESTING)}
 """Where dpkg installs the package, for all machines of a release."""
 
 INSTALLED_AGAIN = THE_OTHERS
@@ -71,10 +73,19 @@ INSTALLED_AGAIN = THE_OTHERS
 WITH_LOGO = (Machine("bookworm", graphics=True), Machine("trixie", graphics=True))
 """With a graphics card the firmware shows its logo, and leaves a table that tells where that is."""
 
-ALL = (*COMBINATIONS, *UNSUPPORTED, *WITH_LOGO)
+CHAINS = (*WITH_LOGO, TESTING)
+"""Where one kernel after the other is loaded."""
+
+ALL = (*COMBINATIONS, *UNSUPPORTED, *CHAINS)
 """In the order in which they run."""
 
 
 def on(machines: Iterable[Machine]) -> pytest.MarkDecorator:
     """Run a test, or a module, on each of these machines."""
-    return pytest.mark.parametrize("machine", machines, ids=str, indirect=True)
+    chosen = [pytest.param(each, marks=marks(each), id=str(each)) for each in machines]
+    return pytest.mark.parametrize("machine", chosen, indirect=True)
+
+
+def marks(machine: Machine) -> list[pytest.MarkDecorator]:
+    """What marks a test for being on it: `packaging/test --testing` is for what comes and goes."""
+    return [pytest.mark.testing] if machine.suite == "testing" else []

@@ -53,7 +53,7 @@ def install_package(guest: Guest, deb: Path) -> None:
     """Do what an administrator does, and no more: the package has to do the rest."""
     path = f"/root/{deb.name}"
     guest.write_file(path, deb.read_bytes())
-    guest.run(["dpkg", "--install", path], timeout=300)
+    guest.run(["dpkg", "--install", path], timeout=900)
 
 
 def put_lookouts(guest: Guest) -> None:
@@ -64,7 +64,7 @@ def put_lookouts(guest: Guest) -> None:
         guest.write_file(f"/etc/systemd/system/{name}", unit.encode())
     guest.run(["mkdir", FOUND])
     guest.run(["systemctl", "daemon-reload"])
-    guest.run(["systemctl", "enable", "--quiet", "--now", *_ORDERS], timeout=120)
+    guest.run(["systemctl", "enable", "--quiet", "--now", *_ORDERS], timeout=900)
 
 
 @dataclass(frozen=True)

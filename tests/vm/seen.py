@@ -40,7 +40,7 @@ def seen(guest: Guest, commands: Iterable[str], groups: Iterable[str] = ALONE) -
     """All that the commands, and every call, bring, words of refusal too; no address is in it."""
     user = f"setpriv --reuid=tester --regid=tester --groups={','.join(groups)} --"
     script = "".join(f"{user} {command} 2>&1\n" for command in commands)
-    texts = [guest.run(["sh", "-c", f"{script}true"], timeout=120).stdout]
+    texts = [guest.run(["sh", "-c", f"{script}true"], timeout=900).stdout]
     texts += [answer.text for answer in ask(guest, CALLS, user="tester")]
     text = "\n".join(texts)
     assert_no_address(text, expected.addresses(guest))

@@ -114,14 +114,14 @@ def touching(places: list[tuple[int, int]], kept: list[tuple[int, int]]) -> list
 def test_by_itself_it_places_a_kernel_over_the_firmware_s_tables(
     guest: Guest, first: Kernel, kept: list[tuple[int, int]]
 ) -> None:
-    done = guest.run(kexec(guest, "-d"), timeout=120)
+    done = guest.run(kexec(guest, "-d"), timeout=900)
     assert touching(segments(done.stdout + done.stderr), kept)
 
 
 def test_on_the_view_no_segment_touches_them(
     guest: Guest, first: Kernel, kept: list[tuple[int, int]]
 ) -> None:
-    done = guest.run([*RUN, *kexec(guest, "-d")], timeout=120)
+    done = guest.run([*RUN, *kexec(guest, "-d")], timeout=900)
     assert touching(segments(done.stdout + done.stderr), kept) == []
 
 
@@ -139,7 +139,7 @@ def test_a_reader_like_u_root_s_finds_no_ram_there(
 
 def test_it_is_said_where_the_view_has_no_effect(guest: Guest, release: str) -> None:
     kernel, _ = files(guest)
-    done = guest.run([*RUN, "kexec", "-l", kernel, "--reuse-cmdline"], timeout=120)
+    done = guest.run([*RUN, "kexec", "-l", kernel, "--reuse-cmdline"], timeout=900)
     assert ("kexec_file_load" in done.stderr) == (release == "trixie")
     guest.run(["kexec", "-u"])
 
@@ -147,7 +147,7 @@ def test_it_is_said_where_the_view_has_no_effect(guest: Guest, release: str) -> 
 def test_a_second_kernel_has_lost_nothing_that_the_loader_hands_over(
     guest: Guest, first: Kernel
 ) -> None:
-    guest.run([*RUN, *kexec(guest)], timeout=120)
+    guest.run([*RUN, *kexec(guest)], timeout=900)
     assert guest.reboot(["systemctl", "kexec"]) == "running"
     assert_nothing_lost(Kernel.of(guest), first)
 
@@ -185,7 +185,7 @@ def own(guest: Guest) -> Iterator[None]:
 def test_an_adopted_unit_loads_on_the_view(
     guest: Guest, kept: list[tuple[int, int]], own: None
 ) -> None:
-    guest.run(["systemctl", "start", OWN], timeout=120)
+    guest.run(["systemctl", "start", OWN], timeout=900)
     assert touching(segments(journal(guest, OWN)), kept) == []
     assert guest.read_file("/sys/kernel/kexec_loaded") == b"1\n"
     guest.run(["kexec", "-u"])
@@ -195,7 +195,7 @@ def test_without_a_view_an_adopted_unit_loads_nothing(guest: Guest, own: None) -
     guest.run(["systemctl", "mask", "--runtime", "--now", "kexecprepd.service"])
     guest.run(["mv", "/run/kexecprepd/view", "/run/kexecprepd/away"])
     try:
-        assert guest.run(["systemctl", "start", OWN], check=False, timeout=120).returncode != 0
+        assert guest.run(["systemctl", "start", OWN], check=False, timeout=900).returncode != 0
         assert show(guest, OWN)["ExecMainStatus"] == "226"  # EXIT_NAMESPACE
         assert guest.read_file("/sys/kernel/kexec_loaded") == b"0\n"
     finally:
@@ -220,7 +220,7 @@ def test_purging_the_package_undoes_all(guest: Guest) -> None:
     adopt_own(guest)
     drop_in = f"/etc/systemd/system/{OWN}.d"
     assert guest.run(["ls", drop_in]).stdout == "kexecprepd.conf\n"
-    guest.run(["dpkg", "--purge", "kexecprepd"], timeout=300)
+    guest.run(["dpkg", "--purge", "kexecprepd"], timeout=900)
     left = guest.run(["sh", "-c", "ls -d /etc/systemd/system/*.d /run/kexecprepd"], check=False)
     assert left.stdout == ""
     assert "BindReadOnlyPaths" not in guest.run(["systemctl", "cat", OWN]).stdout

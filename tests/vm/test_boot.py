@@ -12,11 +12,11 @@ import pytest
 from tests.lab.guest import Guest
 
 from . import expected
-from .machines import COMBINATIONS, on
+from .machines import COMBINATIONS, TESTING, on
 from .project import EARLY, FOUND, LOADER, Boot, Installed
 from .service import NAME, journal, properties, show
 
-pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
+pytestmark = [pytest.mark.vm, on([*COMBINATIONS, TESTING])]
 
 
 def found(guest: Guest, name: str) -> str:

@@ -10,7 +10,7 @@ import pytest
 from tests.lab.guest import Guest
 
 from . import expected
-from .machines import COMBINATIONS, on
+from .machines import ONCE_EACH, TESTING, on
 from .service import (
     UNIT,
     Changes,
@@ -22,7 +22,7 @@ from .service import (
     watching,
 )
 
-pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
+pytestmark = [pytest.mark.vm, on([*ONCE_EACH, TESTING])]
 
 DIMM_MIB = 256
 

@@ -16,7 +16,7 @@ from tests.lab.image import get_image
 from .project import Installations
 from .service import call, cursor_now, journal, show, wait_for
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.parametrize("release", ["trixie"], indirect=True)]
 
 DIMM_MIB = 256
 PATH, SERVICE = "kexecprepd-reload.path", "kexecprepd-reload.service"
@@ -40,12 +40,12 @@ def load(guest: Guest) -> None:
     release = guest.run(["uname", "-r"]).stdout.strip()
     initrd = f"/boot/initrd.img-{release}"
     command = ["kexecprepctl", "load", KERNEL, "--initrd", initrd, "--reuse-cmdline"]
-    guest.run(command, timeout=300)
+    guest.run(command, timeout=900)
 
 
 def told(guest: Guest) -> dict[str, Any]:
     """What `check` tells of the kernel that is loaded."""
-    shown = guest.run(["kexecprepctl", "check", "--json=short"], check=False, timeout=180).stdout
+    shown = guest.run(["kexecprepctl", "check", "--json=short"], check=False, timeout=900).stdout
     return dict(json.loads(shown)["loaded"])
 
 
@@ -76,7 +76,7 @@ def settle(guest: Guest) -> None:
         true = info["handover-sha256"]["data"] == digest(guest)
         return true and show(guest, SERVICE)["ActiveState"] == "inactive"
 
-    wait_for(settled, "what is loaded is true", timeout=300)
+    wait_for(settled, "what is loaded is true", timeout=900)
     assert told(guest)["stale"] is False
     assert guest.read_file("/sys/kernel/kexec_loaded") == b"1\n"
 
@@ -138,11 +138,11 @@ def test_a_stale_kernel_is_not_started(reloading: Guest) -> None:
     reloading.hot_remove_memory(name)
 
     assert told(reloading)["stale"] is True
-    refused = reloading.run(["kexecprepctl", "exec"], check=False, timeout=180)
+    refused = reloading.run(["kexecprepctl", "exec"], check=False, timeout=900)
     assert refused.returncode == 1
     assert "is stale" in refused.stderr
     reloading.run(["systemctl", "start", PATH])
-    reloading.run(["kexecprepctl", "load", "--again"], timeout=300)
+    reloading.run(["kexecprepctl", "load", "--again"], timeout=900)
     assert told(reloading)["stale"] is False
 
 

@@ -11,10 +11,10 @@ import pytest
 
 from tests.lab.guest import Guest
 
-from .machines import COMBINATIONS, on
+from .machines import ONCE_EACH, on
 from .service import UNIT, show
 
-pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
+pytestmark = [pytest.mark.vm, on(ONCE_EACH)]
 
 UNIT_FILE = f"/usr/lib/systemd/system/{UNIT}"
 PROBE_UNIT = "probe.service"

@@ -59,7 +59,7 @@ def kexec(guest: Guest) -> None:
     """Load the guest's own kernel, and start it."""
     release = guest.run(["uname", "-r"]).stdout.strip()
     files = [f"/boot/vmlinuz-{release}", "--initrd", f"/boot/initrd.img-{release}"]
-    guest.run(["kexecprepctl", "load", *files, "--reuse-cmdline"], timeout=300)
+    guest.run(["kexecprepctl", "load", *files, "--reuse-cmdline"], timeout=900)
     assert guest.reboot(["kexecprepctl", "exec"], timeout=900) == "running"
 
 

@@ -11,11 +11,11 @@ from tests.lab.guest import Guest
 from tests.support.secrecy import assert_no_address
 
 from . import expected
-from .machines import COMBINATIONS, on
+from .machines import ONCE_EACH, on
 from .seen import COMMANDS, WITH_JOURNAL, seen
 from .service import UNIT, call
 
-pytestmark = [pytest.mark.vm, on(COMBINATIONS)]
+pytestmark = [pytest.mark.vm, on(ONCE_EACH)]
 
 
 def test_the_search_would_find_one(guest: Guest) -> None:

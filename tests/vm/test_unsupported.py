@@ -10,7 +10,7 @@ import pytest
 from tests.lab.guest import Guest
 
 from . import expected
-from .machines import BIOS, MIXED_MODE, NO_RUNTIME, NO_RUNTIME_TRIXIE, UNSUPPORTED, Machine, on
+from .machines import BIOS, MIXED_MODE, NO_RUNTIME, UNSUPPORTED, Machine, on
 from .project import Boot
 from .service import MANAGER, ROOT_ONLY, Call, ask, call, properties
 
@@ -19,7 +19,6 @@ pytestmark = [pytest.mark.vm, on(UNSUPPORTED)]
 OFF = "The kernel was booted with efi=noruntime, which switches the EFI runtime services off."
 REASONS = {
     NO_RUNTIME: ("runtime-services-off", OFF),
-    NO_RUNTIME_TRIXIE: ("runtime-services-off", OFF),
     BIOS: ("not-uefi", "This system was not booted through UEFI: there is no EFI to hand over."),
     MIXED_MODE: (
         "firmware-32-bit",

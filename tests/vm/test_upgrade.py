@@ -51,7 +51,7 @@ def test_an_upgrade_restarts_it_and_loses_nothing(guest: Guest, later_deb: Path)
 
 def test_a_removal_stops_it_and_leaves_the_cache_for_shutdown(guest: Guest) -> None:
     image = guest.read_file("/run/kexecprepd/setup_data")
-    guest.run(["dpkg", "--remove", "kexecprepd"], timeout=300)
+    guest.run(["dpkg", "--remove", "kexecprepd"], timeout=900)
     assert guest.run(["systemctl", "is-active", UNIT], check=False).stdout == "inactive\n"
     assert guest.run(["systemctl", "cat", UNIT], check=False).returncode != 0
     assert guest.run(["busctl", "status", NAME], check=False).returncode != 0
@@ -59,7 +59,7 @@ def test_a_removal_stops_it_and_leaves_the_cache_for_shutdown(guest: Guest) -> N
 
 
 def test_a_purge_leaves_nothing(guest: Guest) -> None:
-    guest.run(["dpkg", "--purge", "kexecprepd"], timeout=300)
+    guest.run(["dpkg", "--purge", "kexecprepd"], timeout=900)
     assert version(guest) == ""
     assert guest.run(["getent", "passwd", "kexecprepd"], check=False).stdout == ""
     assert guest.run(["getent", "group", "kexecprepd"], check=False).stdout == ""

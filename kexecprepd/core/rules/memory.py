@@ -4,6 +4,7 @@
 from collections.abc import Iterable, Iterator
 
 from ...abi.bootparam import E820_MAX_ENTRIES
+from ..cmdline import words
 from ..finding import Severity
 from ..intervals import Interval, outside, overlapping_pairs, union, within
 from ..presence import Part, absent_memory, cut_memory
@@ -178,7 +179,7 @@ def _mirror(survey: Survey) -> Iterator[Hit]:
     """The kernel was booted with kernelcore=mirror. The next one cannot tell which memory is
     mirrored: only the firmware's full memory map says so, and that is not handed over.
     """
-    if "kernelcore=mirror" in (survey.snapshot.kernel.cmdline or "").split():
+    if "kernelcore=mirror" in words(survey.snapshot.kernel.cmdline):
         yield Hit("kernelcore=mirror will have no effect in the next kernel.")
 
 
