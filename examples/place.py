@@ -62,6 +62,7 @@ def choose(memory: list[Range], excluded: list[Range], size: int) -> int | None:
 
 
 def main() -> None:
+    """Fetch, choose, link, and print."""
     if len(sys.argv) != 3:
         print("usage: place.py IMAGE EFI_INFO", file=sys.stderr)
         sys.exit(2)

@@ -1,4 +1,4 @@
-# shellcheck shell=sh
+# shellcheck shell=sh disable=SC2154 # lib.sh says where the checkout is
 # SPDX-License-Identifier: LGPL-2.1-or-later
 # Shell functions that build-deb and build-rpm share; read after lib.sh.
 

@@ -13,6 +13,9 @@ from .intervals import Interval, outside, union
 
 _NUMBER = re.compile(r"(0x[0-9a-f]+|0[0-7]*|[1-9][0-9]*)([kmgtpe]?)", re.IGNORECASE)
 _UNITS = "kmgtpe"
+_LONGEST = 2047
+"""Characters of a command line, COMMAND_LINE_SIZE of arch/x86/include/asm/setup.h without the NUL:
+the kernel cuts off the rest."""
 _EVERYTHING = Interval(0, U64)
 
 
@@ -23,7 +26,7 @@ def cut_by(cmdline: str) -> tuple[Interval, ...]:
     An option that the kernel refuses, or that this does not understand, cuts nothing.
     """
     cut: tuple[Interval, ...] = ()
-    for word in words(cmdline):
+    for word in words(cmdline[:_LONGEST]):
         name, _, value = word.partition("=")
         if name == "mem":
             cut = _upwards(cut, value)
@@ -47,7 +50,8 @@ def _memmap(cut: tuple[Interval, ...], value: str) -> tuple[Interval, ...]:
         whole = Interval(
             -(-first // PAGE_SIZE) * PAGE_SIZE, (last + 1) // PAGE_SIZE * PAGE_SIZE - 1
         )
-        return tuple(part for each in cut for part in outside((whole,), each))
+        given = union((whole,))  # nothing, where no page is whole
+        return tuple(part for each in cut for part in outside(given, each))
     return union((*cut, _pages(first, last)))
 
 

@@ -64,7 +64,7 @@ def _of_map(properties: dict[str, Any]) -> dict[str, str]:
     )
     lines = {
         "State": coloured(properties["State"]),
-        "Reason": printable(properties["Reason"], unicode_wanted()),
+        "Reason": printable(properties["Reason"], unicode=unicode_wanted()),
         "Image": f"{regions}, sha256 {digest}" if digest else "none",
         "Findings": ", ".join(counts),
     }

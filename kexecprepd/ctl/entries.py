@@ -28,9 +28,9 @@ def entries(options: Namespace) -> Exit:
                     )
                     if is_so
                 ),
-                printable(each.id, unicode),
-                printable(each.title, unicode),
-                printable(str(each.kernel), unicode),
+                printable(each.id, unicode=unicode),
+                printable(each.title, unicode=unicode),
+                printable(str(each.kernel), unicode=unicode),
             )
             for each in found.entries
         ]
@@ -39,5 +39,5 @@ def entries(options: Namespace) -> Exit:
     else:
         print(NOTHING)
     for sentence in found.notes:
-        note(printable(sentence, unicode_wanted()), quiet=options.quiet)
+        note(printable(sentence, unicode=unicode_wanted()), quiet=options.quiet)
     return Exit.OK

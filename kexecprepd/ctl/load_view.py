@@ -96,9 +96,9 @@ def print_report(
 
 def as_text(report: Report, layout: Layout = WHOLE, *, unicode: bool) -> str:
     """The placement as a table, a picture of memory, and the notes."""
-    line = printable(report.wanted.cmdline, unicode) or "(empty)"
+    line = printable(report.wanted.cmdline, unicode=unicode) or "(empty)"
     told = f"Command line: {line}\nEFI: {report.efi}"
-    title = printable(f"{report.title}{report.which}", unicode)
+    title = printable(f"{report.title}{report.which}", unicode=unicode)
     if isinstance(report.way, Placed):
         machine, plan = report.way.source.machine, report.way.plan
         ram = sum(each.end - each.start + 1 for each in machine.memory_map if each.is_ram)
@@ -114,7 +114,7 @@ def as_text(report: Report, layout: Layout = WHOLE, *, unicode: bool) -> str:
         sentence = f"{title} would be loaded by kexec_file_load(2): the kernel places it by itself."
         parts = [sentence, told]
     if report.notes:
-        parts.append("\n".join(_wrapped(printable(each, unicode)) for each in report.notes))
+        parts.append("\n".join(_wrapped(printable(each, unicode=unicode)) for each in report.notes))
     parts.append("Nothing was loaded.")
     return "\n\n".join(parts)
 

@@ -174,7 +174,7 @@ def unicode_wanted() -> bool:
     ).upper() == "UTF-8"
 
 
-def printable(text: str, unicode: bool = False) -> str:
+def printable(text: str, *, unicode: bool = False) -> str:
     """Text that any terminal takes: what is unprintable, or not ASCII where it must be, escaped."""
     return "".join(
         character

@@ -31,7 +31,7 @@ class Prospect:
         """It in words."""
         version = self.wanted.kernel.version_string or "it names no version"
         yield f"The kernel {self.file} ({version}),"
-        line = printable(self.wanted.cmdline, unicode_wanted())
+        line = printable(self.wanted.cmdline, unicode=unicode_wanted())
         yield f"with the command line: {line}" if line else "with an empty command line:"
         if self.takes_efi:
             yield "  It takes EFI over."

@@ -51,7 +51,7 @@ def prepare() -> None:
             os.fstat(number)
         except OSError:
             opened = os.open(os.devnull, flags)  # which is that number, as the lowest one
-            os.set_inheritable(opened, True)
+            os.set_inheritable(opened, True)  # noqa: FBT003 # takes no name
     sys.stdout = _text(_Output(1, "wb", closefd=False), sys.stdout)
     sys.stderr = _text(_Errors(2, "wb", closefd=False), sys.stderr)
 

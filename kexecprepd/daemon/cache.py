@@ -46,6 +46,7 @@ _BELOW = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 _CURRENT = "current"
 _PREFIX = "pair."
+_PAIR = frozenset((_CURRENT, IMAGE, SNAPSHOT, VIEW))
 
 
 log = logging.getLogger(__name__)
@@ -110,7 +111,12 @@ def write(root: Path, handover: Handover) -> None:
                     _touch(directory, handover)
                 raise CacheError(_words_of(root, error), stale=stale) from error
     except OSError as error:
-        raise CacheError(_words_of(root, error)) from error
+        raise CacheError(_words_of(root, error), stale=_is_there(root)) from error
+
+
+def _is_there(root: Path) -> bool:
+    """Whether there is something of an earlier write, for which nothing has to be opened."""
+    return any(os.path.lexists(root / DIRECTORY / name) for name in _PAIR)
 
 
 @contextmanager
@@ -236,11 +242,10 @@ def _touch(directory: int, handover: Handover) -> None:
 
 def _withdraw(directory: int) -> bool:
     """Take the pair away, so that nobody takes it for the present one; whether it is gone."""
-    names = {_CURRENT, IMAGE, SNAPSHOT, VIEW}
-    for name in names:
+    for name in _PAIR:
         with suppress(OSError):
             _clear(directory, name)
-    return names.isdisjoint(os.listdir(directory))
+    return _PAIR.isdisjoint(os.listdir(directory))
 
 
 def document(handover: Handover) -> Mapping[str, Any]:

@@ -13,7 +13,7 @@ from ..core.cmdline import efi_options, runtime_off_option
 from .bzimage import BzImage
 
 _REALTIME = re.compile(r"\bPREEMPT[_ ]RT\b")
-_RELEASE = re.compile(r"(\d+)\.(\d+)")
+_RELEASE = re.compile(r"(\d{1,9})\.(\d{1,9})")
 _WITHOUT_OLD_MAP = (5, 15)
 
 

@@ -49,6 +49,7 @@ class Tree:
     @classmethod
     @contextmanager
     def open(cls, top: Path) -> Iterator["Tree"]:
+        """The tree at `top`, open within the block. Raises ReadError."""
         try:
             fd = os.open(top, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         except OSError as error:
@@ -62,13 +63,16 @@ class Tree:
             os.close(fd)
 
     def error(self, code: str, path: str, problem: str, hint: str) -> ReadError:
+        """What there is to say of a file that can be read, and is not as it must be."""
         return ReadError(Unreadable(code, printable(self._top / path), problem, hint))
 
     def malformed(self, path: str, expected: str) -> ReadError:
+        """`error`, for content that no kernel writes; what was `expected` ends the sentence."""
         hint = "This is not what the kernel writes: compare with the kernel's documentation."
         return self.error("sysfs-malformed", path, f"expected {expected}", hint)
 
     def is_directory(self, path: str) -> bool:
+        """Whether there is one. Raises ReadError for something else by that name."""
         return self.names(path) is not None
 
     def names(self, path: str) -> list[str] | None:
@@ -103,6 +107,7 @@ class Tree:
         return content
 
     def text(self, path: str) -> str:
+        """A whole attribute, which is ASCII and no longer than a page."""
         try:
             return self.bytes(path, MAX_TEXT).decode("ascii")
         except UnicodeDecodeError as error:
@@ -128,6 +133,7 @@ class Tree:
         return int(match[1], 16)
 
     def optional_text(self, path: str) -> str | None:
+        """`text`, None where there is no such file."""
         try:
             os.stat(path, dir_fd=self._fd)
         except FileNotFoundError:
@@ -197,4 +203,5 @@ def printable(path: str | Path) -> str:
 
 
 def words_of(error: OSError) -> str:
+    """What the system says of an error, as the end of a sentence."""
     return (error.strerror or str(error)).lower()

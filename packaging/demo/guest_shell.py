@@ -107,7 +107,7 @@ def _window() -> os.terminal_size:
 def _connected(path: Path) -> Iterator[socket.socket]:
     with socket.socket(socket.AF_UNIX) as end:
         end.connect(str(path))
-        end.setblocking(False)
+        end.setblocking(False)  # noqa: FBT003
         yield end
 
 
@@ -129,7 +129,7 @@ def _window_changes() -> Iterator[socket.socket]:
     """A socket that is readable after the window's size has changed."""
     theirs, ours = socket.socketpair()
     with theirs, ours:
-        theirs.setblocking(False)
+        theirs.setblocking(False)  # noqa: FBT003
         signal.signal(signal.SIGWINCH, lambda *_: None)
         signal.set_wakeup_fd(theirs.fileno(), warn_on_full_buffer=False)
         try:

@@ -73,7 +73,8 @@ def watch(bus: PrivateBus, *arguments: str) -> Iterator[Watch]:
         stderr=subprocess.PIPE,
         bufsize=0,
     )
-    assert process.stdout is not None and process.stderr is not None
+    assert process.stdout is not None
+    assert process.stderr is not None
     watching = Watch(process, Lines(process.stdout), Lines(process.stderr))
     try:
         assert watching.stderr.next() == "Watching, from generation 1 on.\n"

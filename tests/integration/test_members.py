@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Every member of org.kexecprepd1.Manager over a real bus, against what the tree says."""
 
-import errno
 import fcntl
 import hashlib
 import json
@@ -274,12 +273,10 @@ def test_the_memfd_holds_the_image_and_cannot_be_changed(
         assert os.lseek(fd, 0, os.SEEK_CUR) == 0
         assert os.read(fd, len(image) + 1) == image
         assert fcntl.fcntl(fd, fcntl.F_GET_SEALS) == 0xF
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(PermissionError):
             os.pwrite(fd, b"x", 0)
-        assert refused.value.errno == errno.EPERM
-        with pytest.raises(OSError) as refused:
+        with pytest.raises(PermissionError):
             os.ftruncate(fd, 0)
-        assert refused.value.errno == errno.EPERM
     finally:
         os.close(fd)
     assert info == client.call("GetSetupData")[1]

@@ -111,7 +111,8 @@ def test_signals_reach_the_loader(
         bufsize=0,
         start_new_session=True,  # without a terminal, whose keys would reach it by themselves
     ) as process:
-        assert process.stdin is not None and process.stdout is not None
+        assert process.stdin is not None
+        assert process.stdout is not None
         lines = Lines(process.stdout)
         try:
             assert lines.next() == "ready\n"

@@ -57,7 +57,8 @@ def require_one_sentence(done: "subprocess.CompletedProcess[bytes]", words: byte
     assert done.returncode == 1
     told = b"kexecprepctl: Standard output cannot be written: " + words + b".\n"
     assert done.stderr.endswith(told)
-    assert b"Traceback" not in done.stderr and b"Exception" not in done.stderr
+    assert b"Traceback" not in done.stderr
+    assert b"Exception" not in done.stderr
 
 
 def test_an_answer_of_the_daemon_that_cannot_be_written_ends_it_with_1_and_a_sentence(

@@ -60,7 +60,8 @@ def running_testbed() -> Iterator[Testbed]:
         text=True,
         env={**os.environ, "G_DEBUG": "fatal-criticals"},
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     try:
         yield Testbed(process.stdin, process.stdout)
     finally:

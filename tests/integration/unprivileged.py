@@ -119,7 +119,8 @@ def listening(bus: PrivateBus) -> Iterator[Lines]:
         cwd="/",
         env=bus.environment,
     )
-    assert process.stdin is not None and process.stdout is not None
+    assert process.stdin is not None
+    assert process.stdout is not None
     lines = Lines(process.stdout)
     try:
         process.stdin.write(json.dumps("listen").encode())

@@ -87,7 +87,7 @@ def _threads(request: pytest.FixtureRequest) -> Iterator[None]:
 def test_no_signal_comes_between_a_load_and_what_is_remembered_of_it() -> None:
     done = False
 
-    with pytest.raises(KeyboardInterrupt), uninterrupted():
+    with pytest.raises(KeyboardInterrupt), uninterrupted():  # noqa: PT012 # that is the point
         os.kill(os.getpid(), signal.SIGINT)
         done = True
 

@@ -203,7 +203,9 @@ def test_the_show_has_one_digest_from_three_sources(session: Session) -> None:
     counted = re.search(r"-> \d+ bytes, sha256 (\w{64})", session.show)
     vouched = re.search(r's "(\w{64})"$', session.show, re.M)
     cached = re.search(r"(\w{64})  /run/kexecprepd/setup_data", session.show)
-    assert counted and vouched and cached
+    assert counted
+    assert vouched
+    assert cached
     assert counted[1] == vouched[1] == cached[1]
 
 
