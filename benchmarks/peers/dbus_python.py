@@ -4,11 +4,15 @@
 import sys
 from typing import Any
 
-import dbus.lowlevel
-import dbus.mainloop.glib
+from dbus.bus import BusConnection
+from dbus.lowlevel import (
+    HANDLER_RESULT_HANDLED,
+    HANDLER_RESULT_NOT_YET_HANDLED,
+    MethodCallMessage,
+    MethodReturnMessage,
+)
+from dbus.mainloop.glib import DBusGMainLoop
 from gi.repository import GLib
-
-import dbus
 
 OTHER, OBJECT, MANAGER = "org.kexecprepd1", "/org/kexecprepd1", "org.kexecprepd1.Manager"
 SIGNATURES = {
@@ -20,8 +24,8 @@ SIGNATURES = {
 
 def main() -> int:
     """Serve until a signal comes."""
-    dbus.mainloop.glib.DBusGMainLoop(set_as_default=True)
-    bus = dbus.SystemBus()
+    DBusGMainLoop(set_as_default=True)
+    bus = BusConnection(BusConnection.TYPE_SYSTEM)
     answers: dict[str, Any] = {}
     for name, signature in SIGNATURES.items():
         arguments = (OTHER, OBJECT, MANAGER, name, "", ())
@@ -31,13 +35,13 @@ def main() -> int:
 
     def called(connection: Any, message: Any) -> int:
         known = answers.get(message.get_member())
-        if not isinstance(message, dbus.lowlevel.MethodCallMessage) or known is None:
-            return int(dbus.lowlevel.HANDLER_RESULT_NOT_YET_HANDLED)
-        reply = dbus.lowlevel.MethodReturnMessage(message)
+        if not isinstance(message, MethodCallMessage) or known is None:
+            return int(HANDLER_RESULT_NOT_YET_HANDLED)
+        reply = MethodReturnMessage(message)
         signature, values = known
         reply.append(*values, signature=signature)
         connection.send_message(reply)
-        return int(dbus.lowlevel.HANDLER_RESULT_HANDLED)
+        return int(HANDLER_RESULT_HANDLED)
 
     bus.add_message_filter(called)
     bus.request_name(sys.argv[1])

@@ -4,7 +4,6 @@
 import re
 import sys
 from argparse import Namespace
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Severity, State, kinds

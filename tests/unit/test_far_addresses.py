@@ -9,7 +9,7 @@ import pytest
 
 from kexecprepd.abi.bootparam import EfiInfo, unpack_efi_info
 from kexecprepd.core.image import efi_info
-from kexecprepd.core.placement import PlacementError, place
+from kexecprepd.core.placement import PlacementError, Placer
 from kexecprepd.core.snapshot import MemoryRange, Snapshot
 from tests.support.recordings import BOOT_PARAMS, FIRST_KERNEL, content, patch
 from tests.support.snapshots import read_snapshot, recorded
@@ -63,7 +63,7 @@ def image(descriptors: int) -> bytes:
 def test_descriptors_in_64_pages_are_placed(
     empty: Snapshot, address: int, descriptors: int
 ) -> None:
-    placed, _ = place(image(descriptors), empty, address, 0)
+    placed, _ = Placer(image(descriptors), empty).place(address, 0)
 
     assert placed == image(descriptors)
 
@@ -81,4 +81,4 @@ def test_descriptors_in_more_pages_are_refused(
     empty: Snapshot, address: int, descriptors: int
 ) -> None:
     with pytest.raises(PlacementError, match="span more than the 64 pages"):
-        place(image(descriptors), empty, address, 0)
+        Placer(image(descriptors), empty).place(address, 0)
