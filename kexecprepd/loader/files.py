@@ -58,9 +58,10 @@ class Opened:
                 if count == 0:
                     break
                 target, start = target[count:], start + count
+            changed = self._has_changed()
         except OSError as error:
             raise _unreadable(self.path, self.what, error) from error
-        if len(target):
+        if len(target) or changed:
             raise self._changed()
 
     def sha256(self) -> str:
@@ -70,11 +71,15 @@ class Opened:
             while piece := os.pread(self.fd, 1 << 20, at):
                 digest.update(piece)
                 at += len(piece)
+            changed = self._has_changed()
         except OSError as error:
             raise _unreadable(self.path, self.what, error) from error
-        if at != self.size or _stamp(os.fstat(self.fd)) != self.stamp:
+        if at != self.size or changed:
             raise self._changed()
         return digest.hexdigest()
+
+    def _has_changed(self) -> bool:
+        return _stamp(os.fstat(self.fd)) != self.stamp
 
     def _changed(self) -> LoadError:
         return LoadError(f"The {self.what} {self.path} changed while it was read.", _AGAIN)

@@ -50,9 +50,11 @@ class Number(IntEnum):
     SYMLINKAT = 266
     FCHMODAT = 268
     RENAMEAT2 = 316
+    PREADV2 = 327
 
 
-CHANGES = frozenset(Number) - {Number.READ, Number.FSTAT, Number.FLOCK, Number.KEXEC_LOAD}
+_NO_CHANGES = {Number.READ, Number.PREADV2, Number.FSTAT, Number.FLOCK, Number.KEXEC_LOAD}
+CHANGES = frozenset(Number) - _NO_CHANGES
 """Those after which files may be other than before: a kill in between comes to the same as one
 right before the next of these."""
 

@@ -21,7 +21,7 @@ def changed_once(path: Path, change: Callable[[Path], object]) -> str:
     changes = iter([change])
 
     def at(call: SystemCall) -> None:
-        if call.number == Number.READ and call.name_of(call.arguments[0]) == str(path):
+        if call.number == Number.PREADV2 and call.name_of(call.arguments[0]) == str(path):
             for each in changes:
                 each(path)
 

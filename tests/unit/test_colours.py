@@ -43,7 +43,7 @@ def test_a_state_has_its_colour_on_a_screen(word: str, shown: str) -> None:
         assert coloured(word) == shown
 
 
-@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("NO_COLOR", ""), ("TERM", "dumb")])
+@pytest.mark.parametrize(("name", "value"), [("NO_COLOR", "1"), ("TERM", "dumb")])
 def test_a_screen_that_wants_none_has_none(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str
 ) -> None:
@@ -51,6 +51,13 @@ def test_a_screen_that_wants_none_has_none(
 
     with screen():
         assert coloured("ready") == "ready"
+
+
+def test_no_color_that_is_empty_is_no_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "")
+
+    with screen():
+        assert coloured("ready") == "\033[32mready\033[0m"
 
 
 def test_a_file_has_none(tmp_path: Path) -> None:

@@ -1,14 +1,12 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Where `kexecprepctl dump` writes to.
 
-A terminal gets no binary, nothing is put in the place of a pipe or a device, and an old file stays
-as it was until the new one is whole.
+Nothing is put in the place of a device, and an old file stays as it was until the new one is whole.
 """
 
 import os
 import resource
 import stat
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -33,33 +31,6 @@ def no_room() -> Iterator[None]:
         yield
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-
-
-def test_a_terminal_gets_no_image(
-    tree: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    outer, inner = os.openpty()
-    with open(inner, "w") as terminal:
-        monkeypatch.setattr(sys, "stdout", terminal)
-        status = dump(tree, "-")
-        monkeypatch.undo()
-    os.set_blocking(outer, False)
-    with open(outer, "rb", buffering=0) as shown, pytest.raises(OSError, match="Input/output"):
-        shown.read(1)  # nothing is there, and nobody is at the other end any more
-
-    assert status == 2
-    assert "binary, and will not be written to a terminal" in capsys.readouterr().err
-
-
-def test_a_pipe_is_written_into(tree: Path, tmp_path: Path) -> None:
-    pipe = tmp_path / "pipe"
-    os.mkfifo(pipe)
-    with open(os.open(pipe, os.O_RDONLY | os.O_NONBLOCK), "rb", buffering=0) as reader:
-        status = dump(tree, pipe)
-        assert reader.read() == compose(read_snapshot(tree)).pack()
-
-    assert status == 0
-    assert stat.S_ISFIFO(pipe.stat().st_mode)
 
 
 def test_a_device_is_written_to_and_stays(
