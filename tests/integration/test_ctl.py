@@ -9,9 +9,7 @@ import signal
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +17,6 @@ import pytest
 
 from kexecprepd.reading.kernel import file_load_obstacle, read_system
 from tests.support.daemon import CHECKOUT, Daemon, running
-from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.recordings import add_range, materialise, remove, set_region, write
@@ -27,6 +24,7 @@ from tests.support.schemas import conform
 
 from .client import Client
 from .unprivileged import SETPRIV, modules
+from .watching import watch
 
 pytestmark = pytest.mark.bus
 
@@ -51,39 +49,6 @@ def ctl(
 def as_json(done: "subprocess.CompletedProcess[bytes]") -> Any:
     assert done.stderr == b""
     return json.loads(done.stdout)
-
-
-@dataclass(frozen=True)
-class Watch:
-    """A running `kexecprepctl watch`, and what it says."""
-
-    process: "subprocess.Popen[bytes]"
-    stdout: Lines
-    stderr: Lines
-
-
-@contextmanager
-def watch(bus: PrivateBus, *arguments: str) -> Iterator[Watch]:
-    """`kexecprepctl watch` that has begun."""
-    process = subprocess.Popen(
-        [sys.executable, "-m", "kexecprepd.ctl", "watch", *arguments],
-        env=bus.environment,
-        cwd=CHECKOUT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        bufsize=0,
-    )
-    assert process.stdout is not None
-    assert process.stderr is not None
-    watching = Watch(process, Lines(process.stdout), Lines(process.stderr))
-    try:
-        assert watching.stderr.next() == "Watching, from generation 1 on.\n"
-        yield watching
-    finally:
-        process.kill()
-        process.wait()
-        process.stdout.close()
-        process.stderr.close()
 
 
 @pytest.mark.parametrize("user", [False, True])
