@@ -4,9 +4,10 @@
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
-from benchmarks.measuring import MEMORY, Line, Sample, in_turn
+from benchmarks.measuring import MEMORY, Sample, Table, in_turn
 from benchmarks.served import (
     BUS_NAME,
     MANAGER,
@@ -14,15 +15,16 @@ from benchmarks.served import (
     PROPERTIES,
     PYTHON,
     Bench,
+    Missing,
     Service,
     built,
     serving,
 )
 from benchmarks.trees import RAM, tree_of
 
-CALLS = 300
-SIZES = (9, 200)
-LARGE = (6_500,)
+SIZES = {9: 300, 200: 300, 6_500: 20}
+"""How many calls a round has, by the number of regions."""
+
 PLACE = f"(uint64 {RAM}, uint64 0)"
 MEMBERS = {
     "GetSetupData": ((MANAGER, "GetSetupData"), "()"),
@@ -37,43 +39,55 @@ SIMPLE = ("GetSetupData", "GetHandover", "GetMemoryMap")
 """The members that every peer has."""
 
 
-def run(rounds: int, sizes: tuple[int, ...] = SIZES) -> Iterator[tuple[str, list[Line]]]:
+PYTHONS = {"dbus-fast": "dbus_fast_service.py", "dbus-python": "dbus_python.py"}
+
+
+def run(rounds: int) -> Iterator[Table]:
     """By size and member; the first of each is the floor."""
-    for size in sizes:
+    for size, calls in SIZES.items():
         with tempfile.TemporaryDirectory(dir=MEMORY) as name, ExitStack() as stack:
             bench = stack.enter_context(serving(tree_of(size, Path(name) / "root")))
-            services = _services(bench, stack)
+            services, without = _services(bench, stack)
             for member in MEMBERS:
-                yield f"{member}, {size:,} regions", _measured(bench, services, member, rounds)
+                contestants = _contestants(bench, services, member, calls)
+                lines = in_turn(contestants, rounds)
+                yield Table(f"{member}, {size:,} regions", lines, without)
+                without = {}  # once is enough
 
 
-def _services(bench: Bench, stack: ExitStack) -> dict[str, Service]:
+def _services(bench: Bench, stack: ExitStack) -> tuple[dict[str, Service], dict[str, str]]:
+    """All that can be had here; and why others cannot."""
     gdbus = built("gdbus", bench.directory)
     services = {
         "C GDBus": stack.enter_context(bench.peer(1, [gdbus], "trusting", PLACE)),
         "C GDBus, asks for the uid": stack.enter_context(bench.peer(2, [gdbus], "asking", PLACE)),
         "kexecprepd": Service(BUS_NAME, bench.daemon.pid),
     }
-    sd_bus = built("sd_bus", bench.directory)
-    services["C sd-bus"] = stack.enter_context(bench.peer(3, [sd_bus]))
-    script = PEERS / "dbus_python.py"
-    try:
-        services["dbus-python"] = stack.enter_context(bench.peer(4, [PYTHON, script]))
-    except RuntimeError as error:
-        print(f"without dbus-python: {error}")
-    return services
+    without = {}
+
+    def add(name: str, number: int, command: Callable[[], list[str | Path]]) -> None:
+        try:
+            services[name] = stack.enter_context(bench.peer(number, command()))
+        except Missing as error:
+            without[f"without {name}"] = str(error)
+
+    add("C sd-bus", 3, lambda: [built("sd_bus", bench.directory)])
+    for number, (name, script) in enumerate(PYTHONS.items(), start=4):
+        add(name, number, partial(_python, script))
+    return services, without
 
 
-def _measured(bench: Bench, services: dict[str, Service], member: str, rounds: int) -> list[Line]:
+def _python(script: str) -> list[str | Path]:
+    return [PYTHON, PEERS / script]
+
+
+def _contestants(
+    bench: Bench, services: dict[str, Service], member: str, calls: int
+) -> dict[str, Callable[[], Sample]]:
     name, arguments = MEMBERS[member]
-
-    def calling(service: Service) -> Callable[[], Sample]:
-        return lambda: bench.call(service, name, arguments, CALLS)
-
     ours = ("C GDBus", "C GDBus, asks for the uid", "kexecprepd")
-    contestants = {
-        each: calling(service)
+    return {
+        each: partial(bench.call, service, name, arguments, calls)
         for each, service in services.items()
         if member in SIMPLE or each in ours
     }
-    return in_turn(contestants, rounds)

@@ -5,14 +5,14 @@ import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from benchmarks.measuring import MEMORY, Line, Sample, environment, in_turn, run_one
+from benchmarks.measuring import MEMORY, Sample, Table, environment, in_turn, run_one
 from benchmarks.served import PYTHON, serving
 from tests.support import recordings
 
 VERBS = ("--help", "status", "check", "map", "findings", "dump -", "metrics", "adopt")
 
 
-def run(rounds: int) -> Iterator[tuple[str, list[Line]]]:
+def run(rounds: int) -> Iterator[Table]:
     """`python3 -c pass` is the floor."""
     with tempfile.TemporaryDirectory(dir=MEMORY) as name:
         root = recordings.materialise(recordings.FIRST_KERNEL, Path(name) / "root")
@@ -25,4 +25,4 @@ def run(rounds: int) -> Iterator[tuple[str, list[Line]]]:
 
             contestants = {"python3 -c pass": lambda: run_one([PYTHON, "-c", "pass"], around)}
             contestants |= {each: verb(each) for each in VERBS}
-            yield "kexecprepctl", in_turn(contestants, rounds)
+            yield Table("kexecprepctl", in_turn(contestants, rounds))

@@ -1,58 +1,78 @@
-#!/usr/bin/python3
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""What memory a load takes, beside a program in C that reads the same files into malloc's."""
+"""load: what a load's dry run takes, beside C that reads the same files into memory."""
 
 import os
 import subprocess
-import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from multiprocessing import Process
 from pathlib import Path
 
-sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
-
+from benchmarks.measuring import CHECKOUT, Sample, Table, environment, in_turn
+from benchmarks.served import PYTHON, built
 from tests.support.kernels import bzimage, uki
 from tests.support.recordings import FIRST_KERNEL, materialise
 
-CHECKOUT = Path(__file__).resolve().parents[1]
 INITRD = 100 << 20
 KERNEL = 8 << 20
-READER = r"""
-#include <fcntl.h>
-#include <stdlib.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-int main(int argc, char **argv) {
-    for (int i = 1; i < argc; i++) {
-        struct stat status;
-        int fd = open(argv[i], O_RDONLY);
-        if (fd < 0 || fstat(fd, &status) < 0)
-            return 1;
-        char *at = malloc(status.st_size), *end = at + status.st_size;
-        while (at && at < end) {
-            ssize_t count = read(fd, at, end - at);
-            if (count <= 0)
-                return 1;
-            at += count;
-        }
-    }
-    return 0;
+LOADS = {
+    "one initrd": ("vmlinuz", "one"),
+    "two initrds": ("vmlinuz", "one", "two"),
+    "unified": ("uki.efi",),
+    "with .ucode": ("ucode.efi",),
 }
-"""
+
+# A peak begins with that of the process that starts another one, so that must be a small one.
+LAUNCHER = """import os, subprocess, sys, time
+begin = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+status, used = os.wait4(process.pid, 0)[1:]
+took = time.perf_counter() - begin
+print(took * 1e6, (used.ru_utime + used.ru_stime) * 1e6, used.ru_maxrss / 1024)
+sys.exit(os.waitstatus_to_exitcode(status))"""
 
 
-def peak(*command: str | Path) -> int:
-    """The most memory that a command had at any time, in MiB."""
-    environment = {**os.environ, "PYTHONPATH": str(CHECKOUT)}
-    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, env=environment)
-    _, status, usage = os.wait4(process.pid, 0)
-    if status:
-        raise SystemExit(f"{command} failed")
-    return usage.ru_maxrss >> 10
+def run(rounds: int) -> Iterator[Table]:
+    """For each kind of load the reader in C is the floor, of time and of memory."""
+    with tempfile.TemporaryDirectory(prefix="kexecprepd-benchmark-") as work:
+        top = Path(work)
+        reader = built("reader", top)
+        # In a process of its own, as making them takes memory that is not given back.
+        maker = Process(target=_make, args=(top,))
+        maker.start()
+        maker.join()
+        load = [PYTHON, "-m", "kexecprepd.ctl", "load", "--dry-run", f"--root={top}/tree"]
+        around = environment()
+        for what, names in LOADS.items():
+            kernel, *initrds = (str(top / name) for name in names)
+            options = [*(f"--initrd={path}" for path in initrds), "--append=x"]
+            contestants = {
+                "C, reads the files": partial(
+                    _measured, [str(reader), "files", kernel, *initrds], around
+                ),
+                "kexecprepctl load --dry-run": partial(
+                    _measured, [*load, kernel, *options], around
+                ),
+            }
+            yield Table(what, in_turn(contestants, rounds))
 
 
-def make(top: Path) -> None:
+def _measured(command: Sequence[str], around: Mapping[str, str]) -> Sample:
+    """Run a program; with the most memory that it had at any time."""
+    output = subprocess.run(
+        [PYTHON, "-S", "-E", "-c", LAUNCHER, *command],
+        cwd=CHECKOUT,
+        env=dict(around),
+        check=True,
+        stdout=subprocess.PIPE,
+        text=True,
+    ).stdout
+    took, used, peak = map(float, output.split())
+    return Sample([took], used, {"peak MiB": peak})
+
+
+def _make(top: Path) -> None:
     """Make the files to load, and the machine to load them for."""
     materialise(FIRST_KERNEL, top / "tree")
     linux = bzimage(b"\x90" * KERNEL, init_size=64 << 20)
@@ -66,30 +86,3 @@ def make(top: Path) -> None:
         ("ucode.efi", uki((".ucode", initrd), *unified)),
     ):
         (top / name).write_bytes(content)
-
-
-def main() -> None:
-    """Print a line for each kind of load."""
-    with tempfile.TemporaryDirectory(prefix="kexecprepd-benchmark-") as work:
-        top = Path(work)
-        # In a process of its own: a peak counts for every process that is started afterwards.
-        maker = Process(target=make, args=(top,))
-        maker.start()
-        maker.join()
-        (top / "reader.c").write_text(READER)
-        subprocess.run(["cc", "-O2", "-o", top / "reader", top / "reader.c"], check=True)
-        load = (sys.executable, "-m", "kexecprepd.ctl", "load", "--dry-run", f"--root={top}/tree")
-        for what, names in (
-            ("one initrd", ["vmlinuz", "one"]),
-            ("two initrds", ["vmlinuz", "one", "two"]),
-            ("unified", ["uki.efi"]),
-            ("with .ucode", ["ucode.efi"]),
-        ):
-            kernel, *initrds = (top / name for name in names)
-            theirs = peak(top / "reader", kernel, *initrds)
-            ours = peak(*load, kernel, *(f"--initrd={path}" for path in initrds), "--append=x")
-            print(f"{what:12} {ours:4} MiB, {ours / theirs:.2f} times those of the reader in C")
-
-
-if __name__ == "__main__":
-    main()

@@ -22,6 +22,15 @@ class Sample:
 
     times: Sequence[float]
     cpu: float
+    others: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Other:
+    """What was measured beside time, in the unit that its name tells, and its ratio."""
+
+    value: float
+    ratio: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +44,16 @@ class Line:
     ratio: float
     cpu_ratio: float
     rounds: int
-    others: Mapping[str, float] = field(default_factory=dict)
+    others: Mapping[str, Other] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """Contestants beside each other, the floor first; and what there is to say besides."""
+
+    title: str
+    lines: Sequence[Line] = ()
+    facts: Mapping[str, float | str] = field(default_factory=dict)
 
 
 Contestants = Mapping[str, Callable[[], Sample]]
@@ -67,23 +85,39 @@ def _line(name: str, samples: list[Sample], floor: list[Sample]) -> Line:
         ratio=median(median(a.times) / median(b.times) for a, b in pairs),
         cpu_ratio=median(a.cpu / b.cpu for a, b in pairs) if all(b.cpu for b in floor) else 0,
         rounds=len(samples),
+        others={name: _other(name, pairs) for name in samples[0].others},
     )
 
 
-def table(title: str, lines: Sequence[Line]) -> str:
-    """For people."""
-    head = f"{title}\n{'':34}{'p50 us':>12}{'p99 us':>12}{'CPU us':>12}{'ratio':>8}{'CPU':>8}"
-    rows = [
-        f"  {line.name:32}{line.p50:12.1f}{line.p99:12.1f}{line.cpu:12.1f}"
-        f"{line.ratio:8.2f}{line.cpu_ratio:8.2f}"
-        for line in lines
-    ]
-    return "\n".join([head, *rows])
+def _other(name: str, pairs: Sequence[tuple[Sample, Sample]]) -> Other:
+    return Other(
+        value=median(a.others[name] for a, _ in pairs),
+        ratio=median(a.others[name] / b.others[name] for a, b in pairs),
+    )
 
 
-def as_json(lines: Sequence[Line]) -> list[dict[str, object]]:
-    """For machines."""
-    return [asdict(line) for line in lines]
+def for_people(table: Table) -> str:
+    """The table as text."""
+    parts = [table.title]
+    if table.lines:
+        others = [*table.lines[0].others]
+        head = f"{'':34}{'p50 us':>12}{'p99 us':>12}{'CPU us':>12}{'ratio':>8}{'CPU':>8}"
+        parts.append(head + "".join(f"{name:>12}{'ratio':>8}" for name in others))
+    for line in table.lines:
+        rest = "".join(f"{each.value:12.1f}{each.ratio:8.2f}" for each in line.others.values())
+        parts.append(
+            f"  {line.name:32}{line.p50:12.1f}{line.p99:12.1f}{line.cpu:12.1f}"
+            f"{line.ratio:8.2f}{line.cpu_ratio:8.2f}{rest}"
+        )
+    for name, value in table.facts.items():
+        shown = value if isinstance(value, str) else f"{value:,.2f}".removesuffix(".00")
+        parts.append(f"  {name}: {shown}")
+    return "\n".join(parts)
+
+
+def for_machines(table: Table) -> dict[str, object]:
+    """The table as JSON has it."""
+    return {"lines": [asdict(line) for line in table.lines], "facts": dict(table.facts)}
 
 
 def cpu_of(pid: int) -> float:
