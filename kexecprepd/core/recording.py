@@ -26,6 +26,9 @@ SETUP_DATA = f"{BOOT_PARAMS}/setup_data"
 EFIVARS = "sys/firmware/efi/efivars"
 BOOT_ID = "proc/sys/kernel/random/boot_id"
 
+NAME = re.compile(r"[A-Za-z0-9_+:,@-][A-Za-z0-9._+:,@-]{0,99}")
+"""What a file or folder in a recording may be called: as the kernel calls things."""
+
 Members = Mapping[str, bytes | None]
 """The files and folders of a recording."""
 

@@ -102,7 +102,7 @@ def _is_redacted(root: Path) -> bool:
     """Whether the root is that of a record which was redacted."""
     try:
         about = json.loads(text_or_none(root / ABOUT) or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         return False
     return isinstance(about, dict) and about.get("redacted") is True
 

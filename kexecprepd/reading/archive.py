@@ -9,13 +9,12 @@ import gzip
 import io
 import json
 import os
-import re
 import tarfile
 import zlib
 from pathlib import Path
 
 from ..core.errors import KexecprepdError
-from ..core.recording import ABOUT, FORMAT, Members
+from ..core.recording import ABOUT, FORMAT, NAME, Members
 from . import small
 from .gather import LIMIT
 from .tree import printable, words_of
@@ -23,14 +22,16 @@ from .tree import printable, words_of
 MAGIC = b"\x1f\x8b"
 """What gzip's files begin with."""
 
-_UNPACKED = 2 * LIMIT + (16 << 20)
-"""Bytes of a tar archive: contents, and for each file or folder a header and what fills a block."""
-
 _MOST = 20_000
 """Files and folders: a machine has hundreds, and one for each memory block."""
 
 _BLOCK = tarfile.BLOCKSIZE
-_NAME = re.compile(r"[A-Za-z0-9_+:,@-][A-Za-z0-9._+:,@-]*")
+_UNPACKED = LIMIT + 2 * _BLOCK * _MOST + tarfile.RECORDSIZE
+"""Bytes of a tar archive: contents, for each file or folder a header and what fills a block, and
+what fills the last record.
+"""
+
+_PIECE = 1 << 16
 _FILES = (tarfile.REGTYPE, tarfile.AREGTYPE)
 
 
@@ -98,16 +99,23 @@ def _put(path: Path, content: bytes | None) -> None:
             file.write(content)
 
 
-def _decompressed(data: bytes) -> bytes:
+def _decompressed(data: bytes) -> bytearray:
+    """In pieces: all at once it would be twice in memory for a moment."""
     if not data.startswith(MAGIC):
         raise ValueError("it is not compressed by gzip")
     decompressor = zlib.decompressobj(16 + zlib.MAX_WBITS)
+    content = bytearray()
     try:
-        content = decompressor.decompress(data, _UNPACKED)
+        for at in range(0, len(data), _PIECE):
+            piece = data[at : at + _PIECE]
+            while piece:
+                content += decompressor.decompress(piece, _PIECE)
+                if len(content) > _UNPACKED:
+                    raise ValueError(f"it unpacks to more than {_UNPACKED >> 20} MiB")
+                piece = decompressor.unconsumed_tail
+        content += decompressor.flush()
     except zlib.error:
         raise ValueError("its compressed data is damaged") from None
-    if len(content) == _UNPACKED:
-        raise ValueError(f"it unpacks to more than {_UNPACKED >> 20} MiB")
     if not decompressor.eof:
         raise ValueError("it ends too early")
     if decompressor.unused_data:
@@ -115,18 +123,22 @@ def _decompressed(data: bytes) -> bytes:
     return content
 
 
-def _members(archive: bytes) -> dict[str, bytes | None]:
+def _members(archive: bytearray) -> dict[str, bytes | None]:
     found: dict[str, bytes | None] = {}
     above: set[str] = set()
-    at = 0
-    while header := archive[at : at + _BLOCK].rstrip(b"\0"):
+    at = total = 0
+    contents = memoryview(archive)
+    while header := bytes(contents[at : at + _BLOCK]).rstrip(b"\0"):
         info = _header(header.ljust(_BLOCK, b"\0"))
         at += _BLOCK
         name = info.name.removeprefix("./").rstrip("/")
         if info.type == tarfile.DIRTYPE:
             content = None
         elif info.type in _FILES and 0 <= info.size <= len(archive) - at:
-            content = archive[at : at + info.size]
+            total += info.size
+            if total > LIMIT:
+                raise ValueError(f"its files have more than {LIMIT >> 20} MiB")
+            content = bytes(contents[at : at + info.size])
             at += -(-info.size // _BLOCK) * _BLOCK
         elif info.type in _FILES:
             raise ValueError(f"it ends within {printable(name)}")
@@ -158,7 +170,7 @@ def _require_place(
     `above` are the folders that anything found lies in; those of this one are added.
     """
     parts = name.split("/")
-    if not all(_NAME.fullmatch(part) for part in parts):
+    if not all(NAME.fullmatch(part) for part in parts):
         raise ValueError(f"the name {printable(name)} in it is none of a recording's")
     parents = {"/".join(parts[:depth]) for depth in range(1, len(parts))}
     in_a_file = any(found.get(parent) is not None for parent in parents)

@@ -13,16 +13,19 @@ from ..abi.setup_data import (
     SETUP_KEXP,
     SETUP_PCI,
 )
-from ..core.recording import BOOT_PARAMS, EFIVARS, SETUP_DATA
+from ..core.recording import BOOT_PARAMS, EFIVARS, NAME, SETUP_DATA
 from ..core.unreadable import UNSTABLE, Unreadable
 from . import efivars, small
 from .firmware import tables_line
 from .tree import ReadError, unreadable
 
-LIMIT = 32 << 20
-"""Bytes of all files together."""
+LIMIT = 16 << 20
+"""Bytes of all files together: a machine has less than one MiB, and one with as many regions and
+memory blocks as there can be a few.
+"""
 
 _PASSES = 10
+_NOBODYS = "This is no machine's: say what it is."
 
 _EFI = "sys/firmware/efi"
 _MEMORY = "sys/devices/system/memory"
@@ -122,7 +125,7 @@ def _gather(root: Path) -> dict[str, bytes | None]:
     _take_parts(root, found)
     if sum(len(content or b"") for content in found.values()) > LIMIT:
         error = OSError(errno.EFBIG, f"more than {LIMIT} bytes")
-        raise unreadable("sysfs-malformed", root, error, "This is no machine's: say what it is.")
+        raise unreadable("sysfs-malformed", root, error, _NOBODYS)
     return dict(sorted(found.items()))
 
 
@@ -158,10 +161,16 @@ def _take(root: Path, path: str, found: dict[str, bytes | None]) -> None:
 
 
 def _names(root: Path, path: str, found: dict[str, bytes | None]) -> list[str]:
-    """The names in a folder, which is noted; none where there is no such folder."""
+    """The names in a folder, which is noted; none where there is no such folder. Raises ReadError
+    for one that a recording cannot hold.
+    """
     try:
         names = sorted(os.listdir(root / path))
     except OSError:
         return []
     found[path] = None
+    for name in names:
+        if not NAME.fullmatch(name):
+            error = OSError(errno.EINVAL, "no name that the kernel would give")
+            raise unreadable("sysfs-malformed", root / path / name, error, _NOBODYS)
     return names

@@ -3,13 +3,15 @@
 
 It runs as root, in a mount namespace of its own, on a small tmpfs that is gone with it, and with
 limits on the memory, on the size of a file and on the descriptors: whatever an input leads to, the
-machine has room left. An input may take a second of the processor's time, and 100 MB.
+machine has room left. An input may take a second of the processor's time, and 100 MB; one that
+has a reader wait is found after a minute.
 """
 
 import argparse
 import hashlib
 import os
 import resource
+import signal
 import subprocess
 import sys
 import tempfile
@@ -25,6 +27,9 @@ CORPUS = Path(__file__).parent / "corpus"
 """Inputs that are read in every run as they are, a folder for each reader: what was found once."""
 
 _SECONDS = 1.0
+_WAITS = 60
+"""Seconds of anybody's: the machine may be busy with something else."""
+
 _BYTES = 100_000_000
 _FILE_BYTES = 1 << 20
 _DESCRIPTORS = 64
@@ -100,15 +105,29 @@ def _inputs(
         yield name, mutated(chosen[name].seeds, random)
 
 
+class _StuckError(BaseException):
+    """No error that anything but `_problem` takes for its own."""
+
+
+def _give_up(*_: object) -> None:
+    raise _StuckError
+
+
 def _problem(reader: Reader, data: bytes) -> str | None:
+    signal.signal(signal.SIGALRM, _give_up)
+    signal.alarm(_WAITS)
     before = time.process_time()
     try:
         reader.read(data)
     except reader.errors as error:
         if "\n" in str(error):
             return "an error of several lines"
+    except _StuckError:
+        return "it waits"
     except Exception as error:  # noqa: BLE001 # this is what is looked for
         return f"{type(error).__name__}: {error}"
+    finally:
+        signal.alarm(0)
     took = time.process_time() - before
     return f"it took {took:.1f} s" if took > _SECONDS else None
 

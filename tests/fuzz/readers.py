@@ -1,30 +1,36 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is fuzzed: each reader, with what it begins with and the errors that it may raise.
 
-A reader takes bytes. Those of whole trees take the path of one file in it, a NUL, and what to put
-there: its content, or one of KINDS for something that is no file.
+A reader takes bytes; what those of whole trees take is said in `in_tree`.
 """
 
+import gzip
 import os
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
+from kexecprepd.abi.bootparam import E820Entry, pack_e820
+from kexecprepd.abi.setup_data import SETUP_E820_EXT, SETUP_KEXP, pack_node
 from kexecprepd.core.cmdline import efi_options, runtime_off_option
 from kexecprepd.core.cut import cut_by
-from kexecprepd.core.errors import KexecprepdError
-from kexecprepd.core.generation import Handover, Timestamp, first
+from kexecprepd.core.decoding import DecodeError, decode
+from kexecprepd.core.generation import Handover, Timestamp, changed, first
 from kexecprepd.core.image import ImageError, unpack
 from kexecprepd.core.receipt import Receipt, parse
+from kexecprepd.core.recording import ABOUT, redacted, shares
 from kexecprepd.core.view import view
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError
 from kexecprepd.loader import bzimage, request, uki
 from kexecprepd.loader.errors import LoadError
 from kexecprepd.loader.request import File, Loaded, Request
-from kexecprepd.reading import iomem
+from kexecprepd.reading import archive, iomem
+from kexecprepd.reading.archive import RecordingError
 from kexecprepd.reading.firmware import read_firmware
+from kexecprepd.reading.gather import gather
 from kexecprepd.reading.iomem import IomemError
 from kexecprepd.reading.kernel import load_obstacle, read_system
 from kexecprepd.reading.surroundings import read_surroundings
@@ -36,15 +42,10 @@ from tests.support.recordings import BOOT_ID, FIRST_KERNEL, KEXEC_FILE
 from tests.support.snapshots import recorded
 from tests.support.wanted import opened
 
-Read = Callable[[bytes], object]
+from . import boot
+from .in_tree import InTree
 
-KINDS: Mapping[bytes, Callable[[str], object]] = {
-    b"!gone": lambda path: None,
-    b"!directory": os.mkdir,
-    b"!pipe": os.mkfifo,
-    b"!link": lambda path: os.symlink("/dev/zero", path),
-    b"!loop": lambda path: os.symlink(os.path.basename(path), path),
-}
+Read = Callable[[bytes], object]
 
 
 @dataclass(frozen=True)
@@ -57,48 +58,12 @@ class Reader:
     weight: int
 
 
-class _InTree:
-    """Puts one file into a tree, has the tree read, and takes the file out again."""
+class _Whole(Protocol):
+    """A reader that brings its seeds."""
 
-    def __init__(self, root: Path, read: Callable[[], object]) -> None:
-        self._root = root
-        self._read = read
-        self._files = {
-            os.path.relpath(os.path.join(top, name), root): Path(top, name).read_bytes()
-            for top, _, names in os.walk(root)
-            for name in names
-        }
-        self._names = sorted(self._files)
-        self.seeds = tuple(
-            f"{name}\0".encode() + content[: 1 << 13]
-            for name in self._names
-            for content in (self._files[name], *KINDS)
-        )
+    seeds: tuple[bytes, ...]
 
-    def __call__(self, data: bytes) -> None:
-        name, _, content = data.partition(b"\0")
-        path = self._known(os.fsdecode(name))
-        target = os.path.join(self._root, path)
-        os.unlink(target)
-        try:
-            make = KINDS.get(content)
-            if make is None:
-                Path(target).write_bytes(content)
-            else:
-                make(target)
-            self._read()
-        finally:
-            if os.path.isdir(target) and not os.path.islink(target):
-                os.rmdir(target)
-            elif os.path.lexists(target):
-                os.unlink(target)
-            Path(target).write_bytes(self._files[path])
-
-    def _known(self, name: str) -> str:
-        """A file of the tree, whatever has become of its name."""
-        if name in self._files:
-            return name
-        return self._names[sum(os.fsencode(name)) % len(self._names)]
+    def __call__(self, data: bytes) -> None: ...
 
 
 def _small_tree(root: Path) -> Path:
@@ -126,7 +91,7 @@ def _small_tree(root: Path) -> Path:
     return root
 
 
-def _tree(root: Path) -> _InTree:
+def _tree(root: Path) -> InTree:
     tree = _small_tree(root)
 
     def read() -> None:
@@ -138,10 +103,10 @@ def _tree(root: Path) -> _InTree:
         read_surroundings(tree, system)
         read_firmware(tree)
 
-    return _InTree(tree, read)
+    return InTree(tree, read)
 
 
-def _handed(root: Path) -> _InTree:
+def _handed(root: Path) -> InTree:
     """boot_params, the list of setup_data and the table of tables, without the rest."""
     tree = _small_tree(root)
     for folder in ("firmware/memmap", "firmware/efi/runtime-map", "devices", "class"):
@@ -156,10 +121,10 @@ def _handed(root: Path) -> _InTree:
             read_setup_data(opened)
             read_carried(opened, 1 << 16)
 
-    return _InTree(tree, read)
+    return InTree(tree, read)
 
 
-def _cache(root: Path) -> _InTree:
+def _cache(root: Path) -> InTree:
     root.mkdir()
     cache.write(root, _handover())
     pair = (root / "run/kexecprepd/current").resolve()
@@ -170,20 +135,55 @@ def _cache(root: Path) -> _InTree:
         (root / "run/kexecprepd" / name).unlink()
         (pair / name).rename(root / "run/kexecprepd" / name)
     (root / "run/kexecprepd/current").unlink()
-    return _InTree(root, lambda: cache.read(root))
+    parts = _handover().parts
+
+    def read() -> None:
+        cached = cache.read(root)
+        if cached is not None:
+            changed(cached.parts, parts)
+
+    return InTree(root, read)
 
 
 def _handover() -> Handover:
     return first(recorded(FIRST_KERNEL), BOOT_ID, Timestamp(1, 1))
 
 
-def _loaded(root: Path) -> _InTree:
+def _loaded(root: Path) -> InTree:
     (root / "run").mkdir(parents=True)
     kernel = File("/boot/vmlinuz", "cd" * 32)
     asked = Request(kernel, (File("/boot/initrd", "ef" * 32),), "quiet", False, True)
     with request.alone(root):
         request.keep(root, Loaded(BOOT_ID, True, "ab" * 32, 3, 1_700_000_000_000_000, asked))
-    return _InTree(root, lambda: request.read(root))
+    return InTree(root, lambda: request.read(root))
+
+
+class _Recording:
+    """Has a recording replayed and recorded again; what is no gzip is what one holds."""
+
+    def __init__(self, root: Path) -> None:
+        root.mkdir()
+        self._file = root / "recording"
+        self._top = root / "unpacked"
+        members = gather(_small_tree(root / "tree"))
+        about = {ABOUT: b'{"format":1}\n'}
+        few = {path: members[path] for path in sorted(members) if "memmap/" not in path}
+        self.seeds = (
+            archive.pack({**about, **members}),
+            *(gzip.decompress(archive.pack({**about, **each})) for each in (few, {})),
+        )
+
+    def __call__(self, data: bytes) -> None:
+        whole = data if data.startswith(archive.MAGIC) else gzip.compress(data, 1)
+        self._file.write_bytes(whole)
+        members = archive.load(self._file)
+        shares(redacted(members))
+        self._top.mkdir()
+        try:
+            archive.extract(self._file, self._top)
+            archive.pack(redacted(gather(self._top)))
+        finally:
+            shutil.rmtree(self._top)
 
 
 def _cmdline(data: bytes) -> None:
@@ -228,22 +228,15 @@ _UKI = kernels.uki(
 
 def readers(scratch: Path) -> Mapping[str, Reader]:
     """All of them by their names; trees are put below `scratch`."""
-    tree, handed, cached, loaded = (
-        make(scratch / name)
-        for name, make in {
-            "tree": _tree,
-            "handed": _handed,
-            "cache": _cache,
-            "loaded": _loaded,
-        }.items()
-    )
+    in_trees = {
+        name: _reader(make(scratch / name), errors, weight)
+        for name, make, errors, weight in _IN_TREES
+    }
     image = _handover().assessment.image or b""
+    boot_params = (scratch / "handed" / recordings.BOOT_PARAMS).read_bytes()
     padded = kernels.debian_header().ljust(1 << 14, b"\x90")
     return {
-        "tree": Reader(tree, tree.seeds, (), 1),
-        "handed": Reader(handed, handed.seeds, (ReadError,), 4),
-        "cache": Reader(cached, cached.seeds, (CacheError,), 4),
-        "loaded": Reader(loaded, loaded.seeds, (LoadError,), 4),
+        **in_trees,
         "uki": Reader(_of_uki, (_UKI,), (LoadError,), 2),
         "bzimage": Reader(
             lambda data: bzimage.parse(data, "x"), (kernels.bzimage(), padded), (LoadError,), 10
@@ -265,11 +258,29 @@ def readers(scratch: Path) -> Mapping[str, Reader]:
             10,
         ),
         "image": Reader(_image, (image, image[:112], image[:152]), (ImageError,), 10),
+        "decode": Reader(decode, (image, image[:112], boot_params, *_nodes()), (DecodeError,), 10),
     }
 
 
-ALL_ERRORS = KexecprepdError
-"""What every error that a reader may raise is."""
+_IN_TREES: tuple[tuple[str, Callable[[Path], _Whole], tuple[type[Exception], ...], int], ...] = (
+    ("tree", _tree, (), 1),
+    ("handed", _handed, (ReadError,), 4),
+    ("cache", _cache, (CacheError,), 4),
+    ("loaded", _loaded, (LoadError,), 4),
+    ("systemd-boot", boot.systemd_boot, (LoadError,), 1),
+    ("grub", boot.grub, (LoadError,), 2),
+    ("recording", _Recording, (RecordingError, ReadError), 1),
+)
+
+
+def _reader(whole: _Whole, errors: tuple[type[Exception], ...], weight: int) -> Reader:
+    return Reader(whole, whole.seeds, errors, weight)
+
+
+def _nodes() -> Iterator[bytes]:
+    """With each kind of payload that is explained, beside the image."""
+    yield pack_node(0, SETUP_KEXP, _RECEIPT.pack())
+    yield pack_node(0, SETUP_E820_EXT, pack_e820(E820Entry(n << 20, 4096, 1) for n in range(3)))
 
 
 def _of_uki(data: bytes) -> object:

@@ -10,7 +10,9 @@ import subprocess
 import sys
 import tarfile
 import time
+import tracemalloc
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -174,6 +176,20 @@ def test_what_may_not_be_read_is_not_left_out(tree: Path) -> None:
     assert not (tree.parent / "recording").exists()
 
 
+@pytest.mark.parametrize("name", ["x" * 200, "\u00e4", "a b"])
+def test_what_cannot_be_in_a_recording_is_told(
+    tree: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    write(tree, f"sys/firmware/memmap/{name}/start", "0x0\n")
+    assert main(["--root", str(tree), "record", str(tree.parent / "recording")]) == Exit.FAILED
+    assert "no name that the kernel would give" in capsys.readouterr().err
+
+
+def test_a_tree_with_anything_in_recording_json_is_recorded(tree: Path) -> None:
+    write(tree, "recording.json", "[" * 100_000)
+    assert main(["--root", str(tree), "record", str(tree.parent / "recording")]) == 0
+
+
 DAMAGED = {
     "empty": b"",
     "a text": b"no archive at all\n",
@@ -181,6 +197,7 @@ DAMAGED = {
     "nothing in it": gzip.compress(b""),
     "another archive": gzip.compress(bytes(10240)),
     "a bomb": gzip.compress(bytes(100 << 20), 1),
+    "more than there can be": archive(("sys/a", tarfile.REGTYPE, bytes((16 << 20) + 1))),
     "cut short": archive(("sys/a", tarfile.REGTYPE, b"a"))[:-30],
     "cut within": gzip.compress(gzip.decompress(archive(("sys/a", tarfile.REGTYPE, b"a")))[:2048]),
     "more behind it": archive() + b"more",
@@ -215,6 +232,21 @@ def test_a_bad_archive_is_one_sentence(
     assert shown.out == ""
     assert shown.err.startswith(f"kexecprepctl: {file} is no recording: ")
     assert [each.name for each in tmp_path.iterdir()] == ["recording"]
+
+
+@pytest.mark.parametrize(
+    "data",
+    [DAMAGED["a bomb"], archive(("sys/a", tarfile.REGTYPE, bytes((16 << 20) - len(ABOUT))))],
+    ids=["a bomb", "the largest one"],
+)
+def test_no_archive_takes_much_memory(data: bytes) -> None:
+    tracemalloc.start()
+    try:
+        with suppress(ValueError):
+            unpack(data)
+        assert tracemalloc.get_traced_memory()[1] < 80 << 20
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_archive_of_very_many_files_is_not_unpacked(
