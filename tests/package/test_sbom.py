@@ -48,3 +48,20 @@ def test_it_names_what_the_package_depends_on(sbom: dict[str, Any]) -> None:
     assert needed == {"dbus", "pydbus", "python3", "pyudev", "sdnotify", "systemd"}
     for name in needed:
         assert re.search(rf"^ (default-|python3-)?{name}\b", depends, re.MULTILINE), name
+
+
+def test_whatever_it_relates_is_in_it_once(sbom: dict[str, Any]) -> None:
+    ids = [sbom["SPDXID"], *(each["SPDXID"] for each in (*sbom["packages"], *sbom["files"]))]
+    assert len(set(ids)) == len(ids)
+    assert all(re.fullmatch(r"SPDXRef-[A-Za-z0-9.-]+", each) for each in ids)
+    for each in sbom["relationships"]:
+        assert {each["spdxElementId"], each["relatedSpdxElement"]} <= set(ids)
+    related = {each["relatedSpdxElement"] for each in sbom["relationships"]}
+    assert set(ids) - related == {"SPDXRef-DOCUMENT"}
+
+
+def test_its_verification_code_is_that_of_its_files(sbom: dict[str, Any]) -> None:
+    # SPDX 2.3, 7.9: the SHA1 of the files' SHA1s in their order.
+    sums = sorted(each["checksums"][0]["checksumValue"] for each in sbom["files"])
+    (code,) = sbom["packages"][0]["packageVerificationCode"].values()
+    assert code == hashlib.sha1("".join(sums).encode()).hexdigest()
