@@ -7,6 +7,7 @@ import signal
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -45,6 +46,17 @@ def _group(item: pytest.Item) -> str:
     if "machine" in parameters:
         return str(parameters["machine"])
     return f"{item.path.stem}-{parameters.get('release', '')}".removesuffix("-")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> object:
+    """Say in which order the groups come, where there are any."""
+    if config.getoption("dist") != "loadgroup":
+        return None
+    # Here, as there may be no xdist.
+    from tests.support.turns import LongestFirst
+
+    return LongestFirst(config, log)
 
 
 @pytest.fixture
