@@ -22,7 +22,7 @@ from benchmarks.served import (
 )
 from benchmarks.trees import RAM, tree_of
 
-SIZES = {9: 300, 200: 300, 6_500: 20}
+SIZES = {9: 200, 200: 200, 6_500: 10}
 """How many calls a round has, by the number of regions."""
 
 PLACE = f"(uint64 {RAM}, uint64 0)"

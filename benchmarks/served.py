@@ -13,8 +13,8 @@ from benchmarks.measuring import Sample, cpu_of
 from tests.support.daemon import Daemon, started
 from tests.support.private_bus import OPEN_POLICY, PrivateBus, private_bus
 
-WARM = "20"
-"""Calls before those that are measured."""
+WARM = 20
+"""Calls before those that are measured; as many as those, where they are fewer."""
 
 PATIENCE = 300
 """Seconds for the daemon to start in: a busy machine is measured, and not refused."""
@@ -109,9 +109,9 @@ class Bench:
 
         On one connection; with `connect` on a new one each time, which is counted in.
         """
-        before = cpu_of(service.pid)
+        before, warm = cpu_of(service.pid), min(WARM, count)
         way = "connect" if connect else "stay"
-        command = [self.caller, service.name, OBJECT, *member, arguments, str(count), WARM, way]
+        command = [self.caller, service.name, OBJECT, *member, arguments, count, warm, way]
         lines = subprocess.run(
             list(map(str, command)),
             env=self.bus.environment,
@@ -120,7 +120,7 @@ class Bench:
             text=True,
         ).stdout.split()
         used = cpu_of(service.pid) - before
-        return Sample([int(each) / 1000 for each in lines], used / (count + int(WARM)))
+        return Sample([int(each) / 1000 for each in lines], used / (count + warm))
 
 
 @contextmanager

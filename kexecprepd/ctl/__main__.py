@@ -1,22 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""kexecprepctl's command line."""
+"""Runs one command of kexecprepctl, and says how it ended."""
 
 import argparse
 import gc
 import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager, ExitStack, nullcontext
-from pathlib import Path
 
-from .. import __version__
-from . import habits, streams
+from . import streams
 from .exits import CtlError, Exit, prefix_of_errors
 from .here import HERE
+from .options import parser_for
 from .terminal import fitted, is_terminal, width
-from .usage import Parser
-
-JSON_MODES = ("short", "pretty", "off")
-"""The values of --json."""
 
 Command = Callable[[argparse.Namespace], int]
 """It returns an `Exit`, but for run: that ends as what it has run."""
@@ -27,16 +22,6 @@ _PAGED = ("status", "check", "map", "findings", "decode", "diff", "entries")
 _BRIEF = ("load", "unload", "adopt")
 """What prints some words at its end. The others print as they go, or what is not for a screen."""
 
-_CODES = """exit codes:
-  0  all is well              4  the map is invalid
-  1  it could not be done     5  there is nothing to hand over
-  2  wrong usage              6  the daemon cannot be reached
-  3  degraded                 7  access denied
-                              8  kexec itself is refused here
-                              9  the kernel would not take EFI over
-                             10  there are differences
-"""
-
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status is one of `Exit`.
@@ -44,9 +29,15 @@ def main(arguments: list[str] | None = None) -> int:
     Without `arguments` it is a program, which has this process and its standard streams to itself.
     """
     if arguments is None:
+        gc.disable()  # of what is imported, nothing is garbage
         streams.prepare()
+        streams.end(_answered(sys.argv[1:]))
+    return _answered(arguments)
+
+
+def _answered(arguments: list[str]) -> int:
     try:
-        code = _run(sys.argv[1:] if arguments is None else arguments)
+        code = _run(arguments)
         sys.stdout.flush()
         return code
     except CtlError as error:
@@ -83,12 +74,12 @@ def _tell(error: CtlError) -> Exit:
 
 
 def _run(arguments: list[str]) -> int:
-    parser, of_commands = _parser()
+    parser, of_commands = parser_for(arguments)
     try:
         parser.require_known(arguments)
         options, unknown = parser.parse_known_args(arguments)
         if unknown:
-            parser.refuse(unknown, options.command or "", of_commands)
+            parser.refuse(unknown, options.command or "", parser_for([*of_commands])[1])
     except SystemExit:
         sys.stdout.flush()  # what --help has printed
         raise
@@ -97,8 +88,8 @@ def _run(arguments: list[str]) -> int:
         with _screen(options, page=True, fit=False):
             of_commands.get(options.topic, parser).print_help()
         return Exit.OK
-    gc.disable()  # of what is imported, nothing is garbage
     command = _command(name)
+    gc.freeze()  # and not looked at for garbage
     gc.enable()
     page = name in _PAGED or (name == "load" and options.dry_run)
     fit = options.json == "off" and not options.full
@@ -161,212 +152,6 @@ def _run_command() -> Command:
     from .run import run  # apart: it alone ends as another program does
 
     return run
-
-
-def _parser() -> tuple[Parser, dict[str, Parser]]:
-    """The parser of everything, and those of the commands by their names."""
-    parser = Parser(
-        prog="kexecprepctl",
-        description="Says whether EFI will survive a kexec here, shows what would be "
-        "handed over,\nand loads the next kernel with it.",
-        epilog=_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    _add_common(parser, json="off", root=HERE, flag=False)
-    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
-    habits.answer(parser)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
-
-    of_commands: dict[str, Parser] = {}
-
-    def add(name: str, summary: str) -> Parser:
-        of_commands[name] = command = commands.add_parser(name, help=summary)
-        # Without defaults of its own, or they would undo what stands before the command.
-        missing = argparse.SUPPRESS
-        _add_common(command, json=missing, root=missing, flag=missing)
-        return command
-
-    add("status", "the state in words (this is the default)")
-    _add_check_options(add("check", "will EFI survive a kexec here, and if not, why not?"))
-    drawn = add("map", "the runtime map beside the memory map (root)")
-    drawn.add_argument(
-        "--svg", type=_name, metavar="FILE", help="write a picture of them; - for standard output"
-    )
-    add("findings", "what validation noticed, and what to do (root)")
-    dump = add("dump", "write the image to a file (root)")
-    _add_destination(dump)
-    dump.add_argument(
-        "--force",
-        action="store_true",
-        help="pack it here from sysfs, without the daemon, even if it is invalid",
-    )
-    add("watch", "print changes as they come")
-    record = add("record", "save all that an answer depends on to a file, for --root (root)")
-    _add_destination(record)
-    record.add_argument(
-        "--redact",
-        action="store_true",
-        help="leave out the command line, the boot id, and what else tells this machine",
-    )
-    decode = add("decode", "explain an image, boot_params, a setup_data node, and the like")
-    decode.add_argument("file", type=_name, metavar="FILE", help="what to explain, field by field")
-    diff = add("diff", "what differs between two recordings, images, trees, or the daemon")
-    diff.add_argument(
-        "before", type=_name, metavar="A", help="a recording, an image, a folder, or: daemon"
-    )
-    diff.add_argument("after", type=_name, metavar="B", help="the other one")
-    add("metrics", "print it all for Prometheus")
-    add("entries", "what would boot here, and which by default (root)")
-    _add_load_options(add("load", "load a kernel for kexec, with EFI handed over (root)"))
-    add("unload", "forget the kernel that is loaded (root)")
-    add("exec", "shut down, and start the kernel that is loaded (root)")
-    run = add("run", "run another loader, and have it find EFI and memory as they are (root)")
-    run.add_argument(
-        "arguments",
-        metavar="COMMAND",
-        nargs=argparse.REMAINDER,
-        help="a program that loads a kernel, with its arguments; a -- before it is left out",
-    )
-    adopt = add("adopt", "have a unit's loader do so; without a unit list them (root)")
-    adopt.add_argument("units", metavar="UNIT", nargs="*", help="a service that loads a kernel")
-    adopt.add_argument("--undo", action="store_true", help="leave the units to themselves again")
-    topic = add("help", "print this, or a command's own help")
-    topic.add_argument("topic", metavar="COMMAND", nargs="?", choices=[*of_commands])
-    return parser, of_commands
-
-
-def _name(text: str) -> str:
-    """A file's name; an empty one would be the present directory's."""
-    if not text:
-        raise argparse.ArgumentTypeError("the name is empty")
-    return text
-
-
-def _path(text: str) -> Path:
-    return Path(_name(text))
-
-
-def _add_destination(command: Parser) -> None:
-    command.add_argument("file", type=_name, metavar="FILE", help="where to; - for standard output")
-
-
-def _add_check_options(check: Parser) -> None:
-    check.add_argument(
-        "--kernel",
-        type=_path,
-        metavar="FILE",
-        help="also say whether this bzImage or unified kernel image would take EFI over",
-    )
-    _add_cmdline_options(check)
-    check.set_defaults(
-        initrd=[],
-        entry=None,
-        profile=None,
-        no_efi=False,
-        no_receipt=False,
-        syscall="auto",
-        ahead=False,
-    )
-
-
-def _add_cmdline_options(command: Parser) -> None:
-    command.add_argument(
-        "--append",
-        metavar="STRING",
-        help="its command line; what is added to a boot entry's, or to the one that is reused",
-    )
-    command.add_argument(
-        "--reuse-cmdline", action="store_true", help="give it the running kernel's command line"
-    )
-
-
-def _add_load_options(load: Parser) -> None:
-    load.add_argument(
-        "kernel",
-        type=_path,
-        metavar="KERNEL",
-        nargs="?",
-        help="a bzImage, or a unified kernel image; without one, what would boot by default",
-    )
-    load.add_argument(
-        "--entry", metavar="ID", help="in place of KERNEL: a boot entry, see `entries`"
-    )
-    load.add_argument(
-        "--profile",
-        metavar="N|ID",
-        help="of a unified kernel image with several profiles, another one than the first",
-    )
-    load.add_argument(
-        "--syscall",
-        choices=("auto", "load", "file"),
-        default="auto",
-        help="kexec_load(2), kexec_file_load(2), or what is allowed here (the default)",
-    )
-    load.add_argument(
-        "--ahead",
-        action="store_true",
-        help="load a boot entry unless a kernel is loaded, or a request waits for the firmware",
-    )
-    load.add_argument(
-        "--again",
-        action="store_true",
-        help="in place of KERNEL: load what was loaded before, for the memory as it is now",
-    )
-    load.add_argument(
-        "--initrd",
-        type=_path,
-        metavar="FILE",
-        action="append",
-        default=[],
-        help="its initrd; several are joined in their order",
-    )
-    _add_cmdline_options(load)
-    load.add_argument(
-        "--dry-run",
-        action="store_true",
-        help="load nothing, and print what would be placed where in memory",
-    )
-    load.add_argument(
-        "--no-efi", action="store_true", help="leave EFI out; the daemon is not asked then"
-    )
-    load.add_argument(
-        "--no-receipt",
-        action="store_true",
-        help="do not tell the next kernel what was handed over, and by whom",
-    )
-    habits.answer(load)
-
-
-def _add_common(parser: Parser, json: str, root: Path | str, flag: bool | str) -> None:
-    parser.add_argument(
-        "--json",
-        choices=JSON_MODES,
-        default=json,
-        help="print JSON: on one line, over many, or not at all (the default)",
-    )
-    parser.add_argument(
-        "-j",
-        dest="json",
-        action="store_const",
-        const="pretty" if is_terminal(sys.stdout) else "short",
-        default=json,
-        help="--json=pretty on a terminal, and else --json=short",
-    )
-    for names, meaning in (
-        (("--full",), "cut no table to the width of the terminal, and break no lines"),
-        (("--no-pager",), "start no pager"),
-        (("--no-legend",), "leave the headings of tables out"),
-        (("-q", "--quiet"), "print no notes, nor what was done; with check no answer either"),
-    ):
-        parser.add_argument(*names, action="store_true", default=flag, help=meaning)
-    parser.add_argument(
-        "--root",
-        type=_path,
-        metavar="DIR",
-        default=root,
-        help="read the tree below DIR, or a file of `record`, instead of asking the daemon "
-        "(status, check, map, findings, dump, record, entries, and load's dry run)",
-    )
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import io
 import os
 import signal
 import sys
-from typing import TextIO
+from typing import NoReturn, TextIO
 
 from .exits import CtlError, Exit
 
@@ -75,3 +75,12 @@ def finish() -> None:
         null = os.open(os.devnull, os.O_WRONLY)
         os.dup2(null, sys.stdout.fileno())
         os.close(null)
+
+
+def end(status: int) -> NoReturn:
+    """End this process at once: Python's own way looks through all that was imported, which takes a
+    tenth of what most commands take.
+    """
+    finish()
+    sys.stderr.flush()
+    os._exit(status)

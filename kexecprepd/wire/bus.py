@@ -42,6 +42,7 @@ _DO_NOT_QUEUE = 4
 _PRIMARY_OWNER = 1
 _DBUS = "org.freedesktop.DBus"
 _DBUS_PATH = "/org/freedesktop/DBus"
+_ONE_UINT32 = GLib.VariantType("(u)")
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 log = logging.getLogger(__name__)
@@ -101,15 +102,18 @@ class Bus(Connection):
     def _ask_uid(self, sender: str, then: Callable[[int | CallFailed], None]) -> None:
         def answered(connection: Any, result: Any) -> None:
             try:
-                (uid,) = connection.call_finish(result).unpack()
+                reply = connection.call_finish(result)
             except GLib.Error as error:
                 then(call_failed(error))
             else:
-                then(uid)
+                then(reply.get_child_value(0).get_uint32())
 
+        # Of each connection's first answer this is the largest part: hence no GLib.Variant(), which
+        # finds types anew, nor unpack().
+        asked = GLib.Variant.new_tuple(GLib.Variant.new_string(sender))
         self._questions.call(
-            *(_DBUS, _DBUS_PATH, _DBUS, "GetConnectionUnixUser", GLib.Variant("(s)", (sender,))),
-            *(GLib.VariantType("(u)"), Gio.DBusCallFlags.NONE, _BUS_TIMEOUT_MSEC, None, answered),
+            *(_DBUS, _DBUS_PATH, _DBUS, "GetConnectionUnixUser", asked, _ONE_UINT32),
+            *(Gio.DBusCallFlags.NONE, _BUS_TIMEOUT_MSEC, None, answered),
         )
 
 

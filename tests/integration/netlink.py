@@ -20,9 +20,10 @@ HEADER = struct.Struct("=IHHII")  # struct nlmsghdr
 NLMSG_MIN_TYPE, NLM_F_REQUEST = 0x10, 1
 
 with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT) as kernel:
-    for number in range(int(sys.argv[1])):
-        path = f"/devices/system/memory/memory{number}"
-        event = f"online@{path}\0ACTION=online\0DEVPATH={path}\0SUBSYSTEM=memory\0".encode()
+    for number in range(int(sys.argv[3])):
+        path = f"{sys.argv[2]}{number}"
+        lines = f"online@{path}", "ACTION=online", f"DEVPATH={path}", f"SUBSYSTEM={sys.argv[1]}"
+        event = "".join(f"{line}\0" for line in lines).encode()
         size = HEADER.size + len(event)
         kernel.sendto(HEADER.pack(size, NLMSG_MIN_TYPE, NLM_F_REQUEST, 0, 0) + event, (0, 0))
 """
@@ -30,5 +31,14 @@ with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_KOBJECT_UEVENT) a
 
 def send_memory_events(pid: int, count: int) -> None:
     """Send that so many blocks of memory went online, where process `pid` can hear it."""
-    namespace = f"--net=/proc/{pid}/ns/net"
-    subprocess.run(["nsenter", namespace, sys.executable, "-c", _PROGRAM, str(count)], check=True)
+    _send(pid, "memory", "/devices/system/memory/memory", count)
+
+
+def send_other_events(pid: int, count: int) -> None:
+    """Send as many of disks."""
+    _send(pid, "block", "/devices/virtual/block/loop", count)
+
+
+def _send(pid: int, subsystem: str, path: str, count: int) -> None:
+    command = [sys.executable, "-c", _PROGRAM, subsystem, path, str(count)]
+    subprocess.run(["nsenter", f"--net=/proc/{pid}/ns/net", *command], check=True)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""More memory events than the kernel keeps: what was lost is made up for by a reading."""
+"""The kernel's own events: of memory alone, and what was lost is made up for by a reading."""
 
 import signal
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from tests.support.private_bus import PrivateBus
 
 from .client import Client, wait_until
 from .hotplug import MAP_CHANGED, plug
-from .netlink import OWN_NETWORK, send_memory_events
+from .netlink import OWN_NETWORK, send_memory_events, send_other_events
 
 pytestmark = pytest.mark.bus
 
@@ -32,6 +32,13 @@ def test_a_real_event_is_noticed(alone: Daemon, client: Client, tree: Path) -> N
     send_memory_events(alone.pid, 1)
     client.wait_for(MAP_CHANGED)
     assert "Memory event online of memory0" in alone.stderr
+
+
+def test_events_of_other_devices_wake_nobody(alone: Daemon, client: Client) -> None:
+    send_other_events(alone.pid, 3)
+    for _ in range(2):  # the main loop has been round when the first is answered
+        client.get("State")
+    assert "There were events" not in alone.stderr
 
 
 def test_an_overflow_is_followed_by_a_reading_and_further_events(

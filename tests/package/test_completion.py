@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.ctl import __main__ as ctl
-from kexecprepd.ctl.__main__ import JSON_MODES
+from kexecprepd.ctl.options import JSON_MODES
 from tests.support.packages import CHECKOUT
 
 pytestmark = pytest.mark.package
