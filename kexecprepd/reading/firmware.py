@@ -104,7 +104,9 @@ def tables_line(kmsg: Path) -> bytes | None:
                 continue  # overwritten before it was read: the next one is there
             except OSError:
                 return None  # the log ends without that line
-            if not record:
+            # A record begins with its priority; what does not is another device, as in a tree of
+            # anybody's making, and may have no end.
+            if not record[:1].isdigit():
                 return None
             if _TABLES.search(record):
                 return record

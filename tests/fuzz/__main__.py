@@ -4,7 +4,7 @@
 It runs as root, in a mount namespace of its own, on a small tmpfs that is gone with it, and with
 limits on the memory, on the size of a file and on the descriptors: whatever an input leads to, the
 machine has room left. An input may take a second of the processor's time, and 100 MB; one that
-has a reader wait is found after a minute.
+has a reader wait is found after ten minutes.
 """
 
 import argparse
@@ -27,7 +27,7 @@ CORPUS = Path(__file__).parent / "corpus"
 """Inputs that are read in every run as they are, a folder for each reader: what was found once."""
 
 _SECONDS = 1.0
-_WAITS = 60
+_WAITS = 600
 """Seconds of anybody's: the machine may be busy with something else."""
 
 _BYTES = 100_000_000

@@ -57,12 +57,17 @@ def failing_at(number: int, work: Work, top: Path) -> Outcome:
     return _nth(number, work, top, errno.EIO)
 
 
-def _nth(number: int, work: Work, top: Path, answer: Answer) -> Outcome:
+def failing_from(number: int, work: Work, top: Path) -> Outcome:
+    """That one fails, with EIO, and so does each after it."""
+    return _nth(number, work, top, errno.EIO, for_good=True)
+
+
+def _nth(number: int, work: Work, top: Path, answer: Answer, *, for_good: bool = False) -> Outcome:
     count = 0
 
     def at(_: SystemCall) -> Answer:
         nonlocal count
         count += 1
-        return answer if count == number + 1 else None
+        return answer if count == number + 1 or (for_good and count > number) else None
 
     return _run(work, top, at)

@@ -18,7 +18,7 @@ from kexecprepd.core.image import Image, sha256, unpack
 from kexecprepd.core.view import view
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError
-from tests.support.changes import Changes, failing_at, killed_at, watched
+from tests.support.changes import Changes, failing_at, failing_from, killed_at, watched
 from tests.support.descriptors import left_with
 from tests.support.recordings import BOOT_ID, FIRST_KERNEL
 from tests.support.snapshots import recorded
@@ -178,6 +178,13 @@ def test_after_a_call_that_fails_nothing_stale_is_left(tmp_path: Path) -> None:
             assert not {*LINKS} & {*names}, f"failed at {number}"
             # What was there before may be followed still; what was to come is gone.
             assert len([name for name in names if name.startswith("pair.")]) <= 2
+
+
+def test_what_cannot_be_taken_away_is_called_stale(tmp_path: Path) -> None:
+    begin(tmp_path, OLD)
+
+    assert failing_from(0, writing(tmp_path, NEW), tmp_path).said == "stale"
+    assert found(tmp_path, OLD) == "1"
 
 
 def test_what_stays_where_nothing_can_be_opened_is_called_stale(tmp_path: Path) -> None:

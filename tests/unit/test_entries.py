@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
+from kexecprepd.abi.setup_data import SETUP_EFI
 from kexecprepd.ctl.wanted import read_wanted, request_of
 from kexecprepd.loader.bootctl import Told, understood
 from kexecprepd.loader.entries import Found, as_json, find
 from kexecprepd.loader.errors import LoadError
 from tests.support.kernels import VERSION, bzimage, uki
-from tests.support.recordings import write
+from tests.support.recordings import add_setup_data, write
 from tests.support.wanted import OPTIONS
 
 LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
@@ -291,9 +292,44 @@ def test_of_two_with_the_kernel_that_runs_it_is_the_one_that_was_started(
     assert (running.id if running else None) == expected
 
 
+def test_after_a_kexec_it_is_not_what_the_boot_loader_started(root: Path) -> None:
+    write(root, "proc/cmdline", "a=2\n")
+    variable(root, "LoaderEntrySelected", "one.conf")
+    add_setup_data(root, SETUP_EFI, bytes(96))
+    put(root / "boot/k", kernel("6.1.0-10-amd64"))
+    for number, name in enumerate(("one", "two"), 1):
+        put(root / f"boot/loader/entries/{name}.conf", f"linux /k\noptions a={number}\n")
+
+    running = find(root, None).running
+
+    assert running is not None
+    assert running.id == "two.conf"
+
+
+def test_which_of_two_files_with_one_release_runs_is_not_told(root: Path) -> None:
+    for name in ("a", "b"):
+        put(root / f"boot/vmlinuz-{name}", kernel("6.1.0-10-amd64"))
+
+    assert find(root, None).running is None
+
+
+def test_an_entry_without_options_has_an_empty_command_line(systemd_boot: Path) -> None:
+    put(systemd_boot / "efi/loader/entries/bare.conf", "linux /debian/1\n")
+
+    assert find(systemd_boot, None).named("bare").options == ""
+
+
+def test_an_entry_that_has_failed_too_often_is_not_preferred(systemd_boot: Path) -> None:
+    entries = systemd_boot / "efi/loader/entries"
+    (entries / "debian-2.conf").rename(entries / "debian-2+0-3.conf")
+    variable(systemd_boot, "LoaderEntryPreferred", "debian-*")
+
+    assert find(systemd_boot, None).named(None).id == "debian-1.conf"
+
+
 HOSTILE = {
     "a kernel that is not there": "linux /gone\n",
-    "a path out of the partition": "linux /../../etc/passwd\n",
+    "a path out of the partition": "linux /../etc/os-release\n",
     "another architecture": "linux /k\narchitecture aa64\n",
     "another program": "efi /shell.efi\n",
     "no kernel": "title nothing\n",

@@ -6,12 +6,14 @@ import signal
 import threading
 from argparse import Namespace
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
 
 from kexecprepd.ctl.uninterrupted import uninterrupted
 from kexecprepd.ctl.wanted import Wanted, read_wanted, request_of
+from kexecprepd.loader import addons
 from kexecprepd.loader.cmdline import without_boot_loaders
 from kexecprepd.loader.errors import LoadError
 from tests.support.kernels import bzimage, uki
@@ -193,6 +195,23 @@ def test_an_add_on_that_is_an_image_itself_is_refused(esp: Path) -> None:
 
     with pytest.raises(LoadError, match=r"y\.addon\.efi is a unified kernel image itself"):
         of_esp(esp)
+
+
+def test_an_add_on_for_a_profile_alone_is_refused(esp: Path) -> None:
+    put(esp / "loader/addons/y.addon.efi", uki((".profile", b"ID=x"), (".cmdline", b"debug")))
+
+    with pytest.raises(LoadError, match=r"y\.addon\.efi is a unified kernel image itself"):
+        of_esp(esp)
+
+
+def test_where_a_kernel_names_no_release_no_add_on_is_for_another(tmp_path: Path) -> None:
+    path = tmp_path / "a.addon.efi"
+    path.write_bytes(uki((".cmdline", b"debug"), (".uname", b"6.2")))
+
+    with ExitStack() as stack:
+        found, notes = addons.read([path], None, stack)
+
+    assert ([each.cmdline for each in found], notes) == (["debug"], [])
 
 
 PROFILES = (

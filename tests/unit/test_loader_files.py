@@ -108,3 +108,13 @@ def test_several_parts_begin_at_multiples_of_four(tmp_path: Path) -> None:
 
     assert joined is not None
     assert bytes(joined) == b"first\0\0\0second!!third"
+
+
+def test_a_directory_may_have_a_thousand_files_and_no_more(tmp_path: Path) -> None:
+    for number in range(1000):
+        (tmp_path / str(number)).touch()
+    assert len(files.listed(tmp_path, "Boot entries")) == 1000
+
+    (tmp_path / "more").touch()
+    with pytest.raises(LoadError, match="more than 1000 files"):
+        files.listed(tmp_path, "Boot entries")

@@ -54,6 +54,24 @@ def test_a_kernel_never_goes_below() -> None:
     assert f"has {32 * MIB} bytes" in sentence
 
 
+def test_what_has_no_choice_does_not_draw_the_rest_down() -> None:
+    requests = [
+        Request("fixed", MIB, MIB, fixed=64 * MIB),
+        Request("large", 4 * MIB, MIB, minimum=MIB),
+        Request("rest", MIB, MIB),
+    ]
+
+    placed = lay_out(requests, free((16 * MIB, 32 * MIB - 1), (64 * MIB, 66 * MIB - 1)))
+
+    assert [each.address // MIB for each in placed] == [64, 16, 65]
+
+
+def test_what_is_empty_has_a_page_to_itself() -> None:
+    placed = lay_out([Request("empty", 0, 4096), Request("more", 1, 4096)], free((MIB, GIB - 1)))
+
+    assert sorted(each.address for each in placed) == [MIB, MIB + 4096]
+
+
 def test_a_kernel_that_cannot_be_moved_goes_to_its_one_address() -> None:
     assert lay_out([kernel(fixed=PREF)], free((MIB, GIB - 1)))[0].address == PREF
 

@@ -160,6 +160,12 @@ def test_memory_that_was_plugged_in_is_left_out() -> None:
     assert avoided(found) == [(0x4000_0000, 0x7FFF_FFFF, "not there when this kernel was started")]
 
 
+def test_of_what_lies_in_the_first_mib_no_more_is_told() -> None:
+    found = usable(MAP, shown_by(MAP), (), [E820Entry(0x10_0000, 0x7FF0_0000, 1)])
+
+    assert [(each.start, each.end) for each in found.avoided] == [FIRST_MIB]
+
+
 def test_where_the_kernel_does_not_tell_what_was_there_at_boot_nothing_is_left_out() -> None:
     assert free(usable(MAP, shown_by(MAP), (), ())) == [(0x10_0000, 0x7FFF_FFFF)]
 

@@ -118,6 +118,7 @@ def test_a_kernel_that_prefers_no_address_goes_to_the_lowest() -> None:
 
     (segment,) = (each for each in plan.segments if each.name == "kernel")
     assert segment.address == 2 * MIB
+    assert segment == plan.segments[0]
 
 
 def test_the_kernel_finds_its_initrd_and_command_line(machine: Machine, snapshot: Snapshot) -> None:
@@ -300,6 +301,14 @@ def wrong(part: str, image: bytes, efi_info: bytes) -> Handed:
         "another version": (image, efi_info[:12] + b"\2" + efi_info[13:]),
     }
     return Handed(*changes[part])
+
+
+def test_an_image_without_regions_is_refused(machine: Machine, snapshot: Snapshot) -> None:
+    empty = replace(snapshot, runtime_map=())
+    drafted = draft(kernel(), INITRD, CMDLINE, machine, len(compose(empty).pack()))
+
+    with pytest.raises(LoadError, match="do not go together"):
+        finish(drafted, handed(empty), SEED)
 
 
 @pytest.mark.parametrize(

@@ -128,6 +128,9 @@ def test_the_order_of_profiles_is_that_of_the_table_not_of_addresses() -> None:
         pytest.param(uki((".linux", LINUX), (".initrd", b"")), "nothing in it", id="empty"),
         pytest.param(uki((".linux", b"")), "nothing in it", id="empty kernel"),
         pytest.param(uki((".linux", LINUX), (".cmdline", b"\xff\xfe")), "not text", id="not text"),
+        pytest.param(
+            uki((".linux", LINUX), (".cmdline", b"x" * ((1 << 20) + 1))), "bytes of text", id="long"
+        ),
         pytest.param(uki(*WHOLE)[:-0x800], "'.linux' ends", id="truncated"),
         pytest.param(uki(*WHOLE)[:0x150], "damaged PE file", id="truncated table"),
         pytest.param(b"MZ".ljust(0x3C, b"\0") + b"\x40\0\0\0PE\0\0", "damaged PE file", id="PE"),

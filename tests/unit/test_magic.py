@@ -32,6 +32,9 @@ def with_setup(text: bytes, version: int = 0x20C) -> bytes:
         pytest.param(MULTIBOOT2, "for this architecture, but for multiboot", id="multiboot 2"),
         pytest.param(ELF, "an ELF file", id="vmlinux"),
         pytest.param(
+            ELF + b"\0" + MULTIBOOT[64:], "an ELF file", id="multiboot's number by chance"
+        ),
+        pytest.param(
             gzip.compress(b"070701"), "gzip-compressed: most likely an initrd.", id="gzip"
         ),
         pytest.param(gzip.compress(b"x"), "or a kernel for another architecture", id="Image.gz"),

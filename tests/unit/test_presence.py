@@ -7,12 +7,22 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 
+from kexecprepd.abi.bootparam import E820_RAM, E820Entry
+from kexecprepd.abi.setup_data import SETUP_E820_EXT
 from kexecprepd.core.intervals import Interval
 from kexecprepd.core.placement import excluded_ranges
 from kexecprepd.core.presence import absent_memory, cut_memory, missing_memory, present_memory_map
-from kexecprepd.core.snapshot import KernelTraits, MemoryBlocks, MemoryRange, Snapshot
+from kexecprepd.core.snapshot import (
+    KernelTraits,
+    MemoryBlocks,
+    MemoryRange,
+    SetupData,
+    Snapshot,
+    e820_at_boot,
+)
 from tests.support.made_up import EXAMPLES, snapshots
-from tests.support.snapshots import read_snapshot
+from tests.support.recordings import FIRST_KERNEL
+from tests.support.snapshots import read_snapshot, recorded
 
 GIB = 1 << 30
 BLOCK = 128 << 20
@@ -106,3 +116,13 @@ def test_missing_memory_is_either_absent_or_cut(snapshot: Snapshot) -> None:
     parts = sorted((part for _, part in (*absent, *cut)))
     sizes = [part.end - part.start + 1 for _, part in missing_memory(snapshot)]
     assert sum(part.end - part.start + 1 for part in parts) == sum(sizes)
+
+
+def test_a_list_of_nodes_alone_is_no_memory_map_at_boot() -> None:
+    params = recorded(FIRST_KERNEL).boot_params
+    assert params is not None
+    last = E820Entry(0, 0x1000, E820_RAM)
+    nodes = [SetupData(SETUP_E820_EXT, (last,))]
+
+    assert e820_at_boot(params, nodes) == (*params.e820, last)
+    assert e820_at_boot(replace(params, e820=()), nodes) == ()

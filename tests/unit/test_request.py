@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """What is remembered of a load: whole, for root alone, and nothing else is taken for it."""
 
+import fcntl
 import json
+import os
 import stat
 from dataclasses import replace
 from pathlib import Path
@@ -162,3 +164,13 @@ def test_a_link_in_the_place_of_its_directory_is_not_followed(root: Path) -> Non
     with pytest.raises(LoadError, match="cannot be used"), request.alone(root):
         pass
     assert list((root / "elsewhere").iterdir()) == []
+
+
+def test_whoever_is_alone_keeps_the_others_waiting(root: Path) -> None:
+    with request.alone(root):
+        other = os.open(request.path_of(root).parent, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(other, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        finally:
+            os.close(other)

@@ -1,37 +1,10 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """A reading that failed for the moment is followed by others, later each time."""
 
-from collections.abc import Callable
-
 import pytest
 
 from kexecprepd.daemon.retry import FIRST_MSEC, LONGEST_MSEC, Retry
-from kexecprepd.daemon.timer import Timer
-
-
-class Clock(Timer):
-    """A timer that goes off when the test says so; `waits` are the times that were asked for."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.waits: list[int] = []
-        self._callback: Callable[[], object] | None = None
-
-    @property
-    def running(self) -> bool:
-        return self._callback is not None
-
-    def start(self, msec: int, callback: Callable[[], object]) -> None:
-        self.waits.append(msec)
-        self._callback = callback
-
-    def stop(self) -> None:
-        self._callback = None
-
-    def go_off(self) -> None:
-        callback, self._callback = self._callback, None
-        assert callback is not None
-        callback()
+from tests.support.clock import Clock
 
 
 @pytest.fixture

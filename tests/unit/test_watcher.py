@@ -1,11 +1,15 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """When memory is looked at after events: the waiting is cut short here, and never timed."""
 
+import socket
+from collections.abc import Iterator
+
 import pytest
 from gi.repository import GLib
 
 from kexecprepd.daemon import watcher
 from kexecprepd.daemon.watcher import MemoryWatcher
+from tests.support.clock import Clock
 from tests.support.notify_socket import DEADLINE
 
 _AN_HOUR = 3_600_000
@@ -55,3 +59,131 @@ def test_where_nothing_was_found_there_is_another_look(monkeypatch: pytest.Monke
     monkeypatch.setattr(watcher, "RECHECK_MSEC", 1)
 
     assert looks(2, found=False) == 2
+
+
+@pytest.fixture
+def clocks(monkeypatch: pytest.MonkeyPatch) -> list[Clock]:
+    """The watcher's timers as it makes them: for the end of a burst, the latest look, the recheck.
+
+    They go off when the test says so.
+    """
+    made: list[Clock] = []
+
+    def make() -> Clock:
+        made.append(Clock())
+        return made[-1]
+
+    monkeypatch.setattr(watcher, "Timer", make)
+    return made
+
+
+def running(clocks: list[Clock]) -> list[bool]:
+    return [each.running for each in clocks]
+
+
+def test_after_a_look_at_a_burst_none_is_due(clocks: list[Clock]) -> None:
+    watching = MemoryWatcher(lambda: True)
+    watching.look_again()
+    watching.look_again()
+    assert running(clocks) == [True, True, False]
+
+    clocks[0].go_off()
+
+    assert running(clocks) == [False, False, False]
+    watching.stop()
+
+
+def test_a_look_takes_the_place_of_the_recheck(clocks: list[Clock]) -> None:
+    outcomes = [False, True]
+    watching = MemoryWatcher(lambda: outcomes.pop(0))
+    watching.look_again()
+    clocks[0].go_off()
+    assert running(clocks) == [False, False, True]
+
+    watching.look_again()
+    clocks[1].go_off()
+
+    assert running(clocks) == [False, False, False]
+    watching.stop()
+
+
+def test_once_it_is_stopped_nothing_is_due(clocks: list[Clock]) -> None:
+    watching = MemoryWatcher(lambda: False)
+    watching.look_again()
+    clocks[0].go_off()
+    watching.look_again()
+    assert running(clocks) == [True, True, True]
+
+    watching.stop()
+
+    assert running(clocks) == [False, False, False]
+
+
+class Monitor:
+    """As pyudev's, at one end of a socket of the test's own; no event that comes is of memory."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+
+    def filter_by(self, subsystem: str) -> None:
+        pass
+
+    def set_receive_buffer_size(self, size: int) -> None:
+        pass
+
+    def start(self) -> None:
+        pass
+
+    def fileno(self) -> int:
+        return self._end.fileno()
+
+    def poll(self, timeout: int) -> None:
+        self._end.recv(1)
+
+
+@pytest.fixture
+def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """The end of the socket at which events are made."""
+    here, there = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    made = iter((Monitor(there),))
+
+    def from_netlink(context: object, source: str) -> Monitor:
+        try:
+            return next(made)
+        except StopIteration:
+            raise OSError("there is but one") from None
+
+    monkeypatch.setattr(watcher.pyudev.Monitor, "from_netlink", from_netlink)
+    yield here
+    here.close()
+    there.close()
+
+
+def iterate() -> None:
+    """Have the main loop do what waits for it."""
+    while GLib.MainContext.default().iteration(False):
+        pass
+
+
+def test_an_event_of_another_device_is_no_reason_to_look(
+    clocks: list[Clock], kernel: socket.socket
+) -> None:
+    watching = MemoryWatcher(lambda: True)
+
+    kernel.send(b"x")
+    iterate()
+
+    assert running(clocks) == [False, False, False]
+    watching.stop()
+
+
+def test_after_lost_events_everything_is_looked_at(
+    clocks: list[Clock], kernel: socket.socket
+) -> None:
+    watching = MemoryWatcher(lambda: True)
+
+    kernel.close()
+    iterate()
+
+    assert running(clocks) == [True, True, False]
+    watching.stop()
