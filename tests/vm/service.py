@@ -21,6 +21,8 @@ LOG_CONTROL = "org.freedesktop.LogControl1"
 PATHS = {MANAGER: "/org/kexecprepd1", LOG_CONTROL: "/org/freedesktop/LogControl1"}
 DROP_INS = f"/run/systemd/system/{UNIT}.d"
 
+_READINGS = 5
+
 ROOT_ONLY = {
     "GetSetupData": (),
     "PlaceSetupData": ("uint64:16777216", "uint64:0"),
@@ -68,10 +70,13 @@ def journal(guest: Guest, unit: str = UNIT, after: str = "") -> str:
     """A unit's log, from a place on that `cursor_now` has told."""
     cursor = [f"--after-cursor={after}"] if after else []
     command = ["journalctl", "--output=cat", "--unit", unit, *cursor]
-    done = guest.run(command, check=False)  # 252 calls it a failure when there is nothing
-    # Else lines that could not be read would look like lines that were never written.
-    assert "ignoring file" not in done.stderr, done.stderr
-    return done.stdout
+    for _ in range(_READINGS):
+        done = guest.run(command, check=False)  # 252 calls it a failure when there is nothing
+        # Lines that could not be read would look like lines that were never written: a file that
+        # grows between two looks of journalctl at it is called truncated, and left out.
+        if "ignoring file" not in done.stderr:
+            return done.stdout
+    raise AssertionError(done.stderr)
 
 
 def wait_for_log(guest: Guest, text: str, after: str = "") -> str:

@@ -50,7 +50,7 @@ def test_it_owns_its_name_at_the_first_try(guest: Guest, boot: Boot) -> None:
     ask_bus = ["busctl", "--json=short", "call", bus, "/org/freedesktop/DBus", bus]
     owner = json.loads(guest.run([*ask_bus, "GetConnectionUnixProcessID", "s", NAME]).stdout)
     assert owner["data"] == [int(show(guest)["MainPID"])]
-    assert (boot.unit["NRestarts"], boot.unit["Result"]) == ("0", "success")
+    assert (boot.unit["NRestarts"], boot.unit["Result"]) == ("0", "success"), journal(guest)
 
 
 def test_it_is_up_before_a_loader_starts(guest: Guest, boot: Boot) -> None:

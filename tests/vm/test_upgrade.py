@@ -7,16 +7,22 @@ from pathlib import Path
 
 import pytest
 
+from kexecprepd import __version__
 from tests.lab.guest import Guest
 from tests.support.packages import build_deb
 
 from .machines import INSTALLED_AGAIN, on
 from .project import install_package
-from .service import NAME, UNIT, cursor_now, properties, show, wait_for_log
+from .service import NAME, UNIT, cursor_now, properties, show, wait_for, wait_for_log
 
 pytestmark = [pytest.mark.vm, on(INSTALLED_AGAIN)]
 
 SUFFIX = "+later"
+
+FIRST_DEB = Path(__file__).parents[1] / "data" / "kexecprepd_0.1.0-1_all.deb"
+"""The first version's own package: tests/data/README.md has how it was built."""
+
+LOAD = "kexecprepctl load /boot/vmlinuz-* --initrd=$(echo /boot/initrd.img-*) --reuse-cmdline"
 
 
 @pytest.fixture(scope="session")
@@ -68,10 +74,30 @@ def test_a_purge_leaves_nothing(guest: Guest) -> None:
     assert guest.run(["systemctl", "list-unit-files", UNIT], check=False).stdout.count(UNIT) == 0
 
 
-def test_a_new_installation_starts_it(guest: Guest, deb: Path) -> None:
+def test_an_upgrade_from_the_first_version_keeps_generation_cache_and_kernel(
+    guest: Guest, deb: Path
+) -> None:
+    install_package(guest, FIRST_DEB)
+    assert version(guest) == "installed 0.1.0-1"
+    # Who begins anew begins with 1.
+    guest.hot_add_memory(128)
+    wait_for(lambda: properties(guest)["Generation"] == 2, "the first version has the DIMM")
+    guest.run(["sh", "-c", LOAD])
+    before, image = properties(guest), guest.read_file("/run/kexecprepd/setup_data")
     start = cursor_now(guest)
+
     install_package(guest, deb)
-    unit = show(guest)
-    assert (unit["UnitFileState"], unit["ActiveState"]) == ("enabled", "active")
-    assert (properties(guest, user="tester")["State"], unit["NRestarts"]) == ("ready", "0")
-    wait_for_log(guest, "There is no cache yet", start)
+    unit, after = show(guest), properties(guest, user="tester")
+    assert (unit["UnitFileState"], unit["ActiveState"], unit["NRestarts"]) == (
+        "enabled",
+        "active",
+        "0",
+    )
+    wait_for_log(guest, "Adopted the cache of generation 2", start)
+    assert (before["State"], after["Version"]) == ("ready", __version__)
+    assert {name: after[name] for name in before} == {**before, "Version": __version__}
+    assert guest.read_file("/run/kexecprepd/setup_data") == image
+    assert guest.read_file("/sys/kernel/kexec_loaded") == b"1\n"
+    # What only the new version has.
+    assert show(guest, "kexecprepd-reload.path")["ActiveState"] == "active"
+    assert guest.run(["systemctl", "--failed", "--plain", "--no-legend"]).stdout == ""
