@@ -12,6 +12,8 @@ pydbus 0.6 registers objects and emits their signals. What is different here, an
 - the connection is GDBus' own, as `connection` has it, for pydbus' proxies and buses are not used
 - members that the XML calls privileged are for uid 0: the bus is asked for the caller's uid, and
   meanwhile others are served
+- calls that come faster than they are answered stay with the bus: GDBus would queue all of them
+- the bus is asked on a connection of its own, where no one else's calls are before its answer
 - method calls do not leak: PyGObject before 3.50 never drops a GDBusMethodInvocation, nor the
   file descriptors that came with the call
 """
@@ -26,6 +28,7 @@ from gi.repository import Gio, GLib
 from pydbus.generic import signal as signal
 from pydbus.registration import ObjectRegistration, ObjectWrapper
 
+from .brake import Brake
 from .callers import Callers
 from .connection import BusUnavailable, CallFailed, Connection, call_failed
 from .errors import BusError, Failed
@@ -61,7 +64,9 @@ class Bus(Connection):
     def __init__(self) -> None:
         """Raises BusUnavailable."""
         super().__init__()
+        self._questions = _another_connection()
         self._callers = Callers(self._ask_uid)
+        self._brake = Brake(self.connection)
 
     def export(self, path: str, xml: str, implementation: object) -> None:
         """Put an object on the bus: what `xml` declares, by methods and attributes so named.
@@ -72,7 +77,7 @@ class Bus(Connection):
         Properties.
         """
         interfaces = Gio.DBusNodeInfo.new_for_xml(xml).interfaces
-        wrapper = _Wrapper(implementation, interfaces, self._callers)
+        wrapper = _Wrapper(implementation, interfaces, self._callers, self._brake)
         ObjectRegistration(_Registrar(self.connection), path, interfaces, wrapper)
 
     def own(self, name: str) -> None:
@@ -102,10 +107,23 @@ class Bus(Connection):
             else:
                 then(uid)
 
-        self.connection.call(
+        self._questions.call(
             *(_DBUS, _DBUS_PATH, _DBUS, "GetConnectionUnixUser", GLib.Variant("(s)", (sender,))),
             *(GLib.VariantType("(u)"), Gio.DBusCallFlags.NONE, _BUS_TIMEOUT_MSEC, None, answered),
         )
+
+
+def _another_connection() -> Any:
+    """One that owns no name. Raises BusUnavailable."""
+    flags = (
+        Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+        | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+    )
+    try:
+        address = Gio.dbus_address_get_for_bus_sync(Gio.BusType.SYSTEM, None)
+        return Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+    except GLib.Error as error:
+        raise BusUnavailable(f"the system bus cannot be reached: {error.message}") from error
 
 
 class _Registrar:
@@ -153,9 +171,12 @@ class _Member(NamedTuple):
 class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
     """pydbus' own, with the dispatch replaced."""
 
-    def __init__(self, implementation: object, interfaces: Any, callers: Callers) -> None:
+    def __init__(
+        self, implementation: object, interfaces: Any, callers: Callers, brake: Brake
+    ) -> None:
         super().__init__(implementation, interfaces)
         self._callers = callers
+        self._brake = brake
         self._privileged = {
             f"{interface.name}.{member.name}"
             for interface in interfaces
@@ -184,6 +205,7 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
         invocation: Any,
     ) -> None:
         name = (interface, method)
+        self._brake.called()
         member = self._members.get(name) or self._setter(parameters)
         if not member.privileged:
             _respond(invocation, member, name, parameters)
