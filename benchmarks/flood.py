@@ -1,143 +1,221 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """flood: how root fares, and how much memory goes, while a user calls faster than is answered.
 
-Beside systemd-hostnamed, a service in C on sd-bus, under the same flood, in guests with each bus:
-`/usr/bin/python3 benchmarks/flood.py [--suite SUITE] [--bus BUS] [--calls N]`, as root.
+Beside systemd-hostnamed, a service in C on sd-bus, under the same flood, on either bus, each of our
+own: `/usr/bin/python3 benchmarks/flood.py [--calls N] [--rounds N] [--json FILE]`, as root.
 """
-
-from __future__ import annotations
 
 import argparse
 import json
+import os
+import shutil
+import socket
+import subprocess
 import sys
 import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any, NamedTuple
+from typing import Any
 
-CHECKOUT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(CHECKOUT))
+sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from tests.lab.guest import Guest  # noqa: E402
-from tests.lab.image import get_image  # noqa: E402
-from tests.support import flooder  # noqa: E402
-from tests.support.packages import build_deb  # noqa: E402
-from tests.vm.machines import BROKER, DAEMON, Machine  # noqa: E402
-from tests.vm.project import install_package  # noqa: E402
-
-FLOODER = "/usr/local/lib/flooder.py"
-PROPERTIES = "org.freedesktop.DBus.Properties"
-
-
-class Victim(NamedTuple):
-    """A service, and what root asks it for: interface, method, arguments as text."""
-
-    unit: str
-    name: str
-    path: str
-    interface: str
-    call: tuple[str, str, str]
-
-
-VICTIMS = (
-    Victim(
-        *("systemd-hostnamed.service", "org.freedesktop.hostname1", "/org/freedesktop/hostname1"),
-        "org.freedesktop.hostname1",
-        (PROPERTIES, "Get", "('org.freedesktop.hostname1', 'Hostname')"),
-    ),
-    Victim(
-        *("kexecprepd.service", "org.kexecprepd1", "/org/kexecprepd1", "org.kexecprepd1.Manager"),
-        ("org.kexecprepd1.Manager", "GetSetupData", "()"),
-    ),
-)
-
-# Calls as root, one at a time and each for as long as GDBus waits by default, from the first to the
-# last that the flooder sends, and until one is answered after that.
-PROGRAM = """
-import json, subprocess, sys, time
 from gi.repository import Gio, GLib
 
-unit, name, path, interface, call, flooder, replies, calls = json.loads(sys.argv[1])
-bus = Gio.bus_get_sync(Gio.BusType.SYSTEM)
-arguments = GLib.Variant.parse(None, call[2], None, None)
+from benchmarks.trees import tree_of
+from tests.support import flooder
+from tests.support.daemon import running
+from tests.support.private_bus import POLICY, PrivateBus, private_bus
 
-def ask():
-    begin = time.monotonic()
-    try:
-        bus.call_sync(name, path, call[0], call[1], arguments, None, 0, 25000, None)
-        answered = True
-    except GLib.Error:
-        answered = False
-    return time.monotonic() - begin, answered
+HOSTNAMED = Path("/lib/systemd/systemd-hostnamed")
+HOSTNAME = "org.freedesktop.hostname1"
+POLICIES = f"""<include>{POLICY}</include>
+  <policy user="root"><allow own="{HOSTNAME}"/></policy>
+  <policy context="default"><allow send_destination="{HOSTNAME}"/></policy>"""
+BROKER = "dbus-broker-launch"
+NOBODY = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups")
+PATIENCE_MSEC = 25_000
+"""GDBus' own: a call that takes longer has failed."""
 
-def shown(key):
-    command = ["systemctl", "show", "--value", "--property", key, unit]
-    return subprocess.run(command, capture_output=True, text=True).stdout.strip()
+REPLIES = ("unwanted", "unread")
 
-def peak(pid):
-    with open(f"/proc/{pid}/status") as status:
-        return int(status.read().partition("VmHWM:")[2].split()[0])
 
-ask()
-quiet = [ask()[0] for _ in range(20)]
-pid = shown("MainPID")
-before = peak(pid)
-switch = ["setpriv", "--reuid=tester", "--regid=tester", "--clear-groups", "--reset-env", "--"]
-flood = subprocess.Popen(
-    [*switch, "python3", "-I", flooder, str(calls), "1", replies, name, path, interface],
-    stdout=subprocess.PIPE)
-flood.stdout.readline()
-begin, during = time.monotonic(), []
-while flood.poll() is None:
-    during.append(ask())
-    time.sleep(0.05)
-sent = time.monotonic() - begin
-while not (during and during[-1][1]):
-    during.append(ask())
-same = shown("MainPID") == pid
-print(json.dumps({"quiet": quiet, "during": during, "before": before, "sent": sent,
-    "after": peak(pid) if same else 0, "same": same}))
-"""
+@dataclass(frozen=True)
+class Victim:
+    """A service: its process, what the flooder calls, and what root asks it for."""
+
+    pid: int
+    where: tuple[str, str, str]
+    call: tuple[str, str, Any]
+
+
+@dataclass
+class Found:
+    """Seconds of root's calls, in quiet and in a flood, how many failed, and memory in KiB."""
+
+    quiet: list[float]
+    flooded: list[float]
+    failed: int
+    before: int
+    after: int
 
 
 def main() -> None:
-    """Print a line for each bus, service and kind of flood."""
+    """Print a line for each bus, kind of flood and service."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--suite", default="trixie")
-    parser.add_argument("--bus", choices=(DAEMON, BROKER), action="append")
-    parser.add_argument("--calls", type=int, default=20_000)
+    parser.add_argument("--calls", type=int, default=50_000)
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path)
     options = parser.parse_args()
-    print(f"{options.calls:,} calls; seconds of root's calls, most memory (VmHWM) in KiB")
-    print(f"{'':44}{'quiet':>8}{'median':>8}{'longest':>8}{'failed':>8}{'before':>9}{'after':>9}")
-    with tempfile.TemporaryDirectory(prefix="kexecprepd-flood-") as folder:
-        deb = build_deb(Path(folder) / "deb")
-        for bus in options.bus or (DAEMON, BROKER):
-            machine = Machine(options.suite, bus)
-            with Guest(get_image(machine.suite), append=machine.append) as guest:
-                install_package(guest, deb)
-                guest.write_file(FLOODER, Path(flooder.__file__).read_bytes())
-                for replies in ("unwanted", "unread"):
-                    for victim in VICTIMS:
-                        found = _flooded(guest, victim, replies, options.calls)
-                        what = f"{bus}, {victim.unit.partition('.')[0]}, {replies}"
-                        print(_row(what, found), flush=True)
+    lines: dict[str, list[Found]] = {}
+    for number in range(options.rounds):
+        for bus, making in _buses().items():
+            for replies in REPLIES:
+                names = ["hostnamed", "kexecprepd"]
+                for name in names if number % 2 == 0 else reversed(names):
+                    with tempfile.TemporaryDirectory(prefix="kexecprepd-flood.") as top:
+                        found = _measured(Path(top), making, name, replies, options.calls)
+                    lines.setdefault(f"{bus}, {replies}, {name}", []).append(found)
+    print(
+        f"{options.calls:,} calls, {options.rounds} rounds; seconds of root's calls, memory in MiB"
+    )
+    print(f"{'':36}{'quiet':>9}{'median':>9}{'longest':>9}{'failed':>8}{'before':>8}{'most':>8}")
+    for what, each in lines.items():
+        print(_row(what, each))
+    if options.json:
+        told = {what: [asdict(found) for found in each] for what, each in lines.items()}
+        options.json.write_text(json.dumps(told))
 
 
-def _flooded(guest: Guest, victim: Victim, replies: str, calls: int) -> dict[str, Any]:
-    guest.run(["systemctl", "restart", victim.unit])
-    arguments = json.dumps([*victim, FLOODER, replies, calls])
-    done = guest.run(["python3", "-I", "-c", PROGRAM, arguments], timeout=1800)
-    found: dict[str, Any] = json.loads(done.stdout)
-    return found
+Making = Callable[[Path], AbstractContextManager[PrivateBus]]
 
 
-def _row(what: str, found: dict[str, Any]) -> str:
-    answered = [seconds for seconds, answer in found["during"] if answer]
-    failed = sum(not answer for _, answer in found["during"])
-    after = f"{found['after']:9}" if found["same"] else "     gone"
+def _buses() -> Mapping[str, Making]:
+    buses: dict[str, Making] = {"dbus-daemon": lambda top: private_bus(top, POLICIES)}
+    if shutil.which(BROKER):
+        buses["dbus-broker"] = broker
+    else:
+        print(f"without dbus-broker: there is no {BROKER}")
+    return buses
+
+
+@contextmanager
+def broker(top: Path) -> Iterator[PrivateBus]:
+    """The same bus by dbus-broker: its launcher takes the socket as systemd gives it."""
+    # The configuration is that of dbus-daemon's, which is not needed for long.
+    with private_bus(top, POLICIES):
+        pass
+    path = top / "broker"
+    with socket.socket(socket.AF_UNIX) as listening, (top / "broker.log").open("wb") as log:
+        listening.bind(str(path))
+        listening.listen()
+        path.chmod(0o666)
+        script = f'exec 3<&{listening.fileno()}; LISTEN_FDS=1 LISTEN_PID=$$ exec "$@"'
+        config = f"--config-file={top / 'bus.conf'}"
+        process = subprocess.Popen(
+            ["sh", "-c", script, "sh", BROKER, "--scope=system", config],
+            pass_fds=[listening.fileno()],
+            # It is a client of its own, too.
+            env={**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={path}"},
+            stdout=subprocess.PIPE,
+            stderr=log,
+            text=True,
+        )
+    try:
+        yield PrivateBus(f"unix:path={path}", process)
+    finally:
+        process.terminate()
+        process.communicate()
+
+
+def _measured(top: Path, making: Making, name: str, replies: str, calls: int) -> Found:
+    top.chmod(0o755)
+    program = shutil.copy(flooder.__file__, top)
+    with ExitStack() as stack:
+        bus = stack.enter_context(making(top))
+        serving = {"hostnamed": _hostnamed, "kexecprepd": _kexecprepd}[name]
+        victim = stack.enter_context(serving(top, bus))
+        root = _connected(bus)
+        _asked(root, victim)
+        quiet = [_asked(root, victim)[0] for _ in range(20)]
+        before = _peak(victim.pid)
+        command = [*NOBODY, sys.executable, program, str(calls), "1", replies, *victim.where]
+        flood = stack.enter_context(
+            subprocess.Popen(command, cwd="/", env=bus.environment, stdout=subprocess.PIPE)
+        )
+        assert flood.stdout is not None
+        flood.stdout.readline()
+        during: list[tuple[float, bool]] = []
+        # And until it has come through what was left behind.
+        while flood.poll() is None or not (during and during[-1][1]):
+            during.append(_asked(root, victim))
+            time.sleep(0.05)
+        answered = [seconds for seconds, answer in during if answer]
+        return Found(quiet, answered, len(during) - len(answered), before, _peak(victim.pid))
+
+
+@contextmanager
+def _hostnamed(_top: Path, bus: PrivateBus) -> Iterator[Victim]:
+    process = subprocess.Popen([HOSTNAMED], env=bus.environment)
+    where = (HOSTNAME, "/org/freedesktop/hostname1", HOSTNAME)
+    arguments = GLib.Variant("(ss)", (HOSTNAME, "Hostname"))
+    victim = Victim(process.pid, where, ("org.freedesktop.DBus.Properties", "Get", arguments))
+    try:
+        root = _connected(bus)
+        until = time.monotonic() + 60
+        while not _asked(root, victim)[1] and time.monotonic() < until:
+            time.sleep(0.1)
+        yield victim
+    finally:
+        process.kill()
+        process.wait()
+
+
+@contextmanager
+def _kexecprepd(top: Path, bus: PrivateBus) -> Iterator[Victim]:
+    with running(top, tree_of(9, top / "root"), bus.environment) as daemon:
+        manager = "org.kexecprepd1.Manager"
+        where = ("org.kexecprepd1", "/org/kexecprepd1", manager)
+        yield Victim(daemon.pid, where, (manager, "GetSetupData", None))
+
+
+def _connected(bus: PrivateBus) -> Any:
+    flags = (
+        Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
+        | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
+    )
+    return Gio.DBusConnection.new_for_address_sync(bus.address, flags, None, None)
+
+
+def _asked(root: Any, victim: Victim) -> tuple[float, bool]:
+    """How long a call of root's took, and whether it was answered."""
+    name, path, _ = victim.where
+    begin = time.monotonic()
+    try:
+        flags = Gio.DBusCallFlags.NONE
+        root.call_sync(name, path, *victim.call, None, flags, PATIENCE_MSEC, None)
+    except GLib.Error:
+        return time.monotonic() - begin, False
+    return time.monotonic() - begin, True
+
+
+def _peak(pid: int) -> int:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("VmHWM:")[2].split()[0])
+
+
+def _row(what: str, rounds: list[Found]) -> str:
+    quiet = median(each for found in rounds for each in found.quiet)
+    flooded = [each for found in rounds for each in found.flooded]
+    failed = sum(found.failed for found in rounds)
+    before = median(found.before for found in rounds) / 1024
+    most = max(found.after for found in rounds) / 1024
     return (
-        f"{what:44}{median(found['quiet']):8.3f}{median(answered):8.2f}{max(answered):8.2f}"
-        f"{failed:8}{found['before']:9}{after}"
+        f"{what:36}{quiet:9.4f}{median(flooded):9.2f}{max(flooded):9.2f}{failed:8}"
+        f"{before:8.1f}{most:8.1f}"
     )
 
 
