@@ -23,22 +23,22 @@ _DBUS = "org.freedesktop.DBus"
 
 
 def main(calls: int, connections: int, replies: str, *where: str) -> None:
-    """Send them all, or as many as come before the bus hangs up."""
+    """Send them all, or as many as the bus takes before it hangs up."""
     flags = {"unwanted": _NO_REPLY_EXPECTED, "unread": 0}[replies]
     destination, path, interface = where
     call = message(flags, destination, path, f"{_DBUS}.Properties", "GetAll", interface)
     sockets = [connected() for _ in range(connections)]
     print("flooding", flush=True)
     sent, serial = 0, 2
-    while sent < calls:
-        for each in sockets:
+    while sent < calls and sockets:
+        for each in [*sockets]:
             count = min(BATCH, calls - sent)
-            each.sendall(b"".join(numbered(call, serial + n) for n in range(count)))
+            try:
+                each.sendall(b"".join(numbered(call, serial + n) for n in range(count)))
+            except ConnectionError:  # dbus-broker's way with one that reads no replies
+                sockets.remove(each)
             sent += count
             serial += count
-    print("done", flush=True)
-    for each in sockets:
-        each.close()
 
 
 def connected() -> socket.socket:
