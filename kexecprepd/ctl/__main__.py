@@ -114,6 +114,8 @@ def _screen(options: argparse.Namespace, *, page: bool, fit: bool) -> AbstractCo
 def _command(name: str) -> Command:
     # Late, and one alone: --help and wrong usage do not wait for GLib, nor anyone for the loader.
     match name:
+        case "status":
+            from .status import status as command
         case "check":
             from .check import check as command
         case "map":
@@ -143,8 +145,7 @@ def _command(name: str) -> Command:
         case _:
             from . import commands
 
-            told = {"status": commands.status, "findings": commands.findings, "dump": commands.dump}
-            return told[name]
+            return commands.findings if name == "findings" else commands.dump
     return command
 
 

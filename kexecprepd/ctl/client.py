@@ -8,13 +8,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from ..core.finding import Finding, Severity
-from ..core.snapshot import MemoryRange, RuntimeRegion
 from ..wire import errors
 from ..wire.connection import BusUnavailable, CallFailed, Connection
 from ..wire.names import BUS_NAME, MANAGER, MANAGER_PATH
 from .exits import CtlError, Exit
 
-if TYPE_CHECKING:  # most questions bring no image, and do without what packs one
+if TYPE_CHECKING:  # most questions bring neither maps nor an image, and do without what has those
+    from ..core.snapshot import MemoryRange, RuntimeRegion
     from ..wire.loader_info import LoaderInfo
 
 _DBUS_ERROR = "org.freedesktop.DBus.Error."
@@ -94,12 +94,14 @@ class Client:
         (generation,) = self._call("Refresh")
         return int(generation)
 
-    def runtime_map(self) -> list[RuntimeRegion]:
+    def runtime_map(self) -> "list[RuntimeRegion]":
         """Every entry of the kernel's runtime map."""
+        from ..core.snapshot import RuntimeRegion
+
         (regions,) = self._call("GetRuntimeMap")
         return [RuntimeRegion(*region) for region in regions]
 
-    def memory_map(self) -> list[MemoryRange]:
+    def memory_map(self) -> "list[MemoryRange]":
         """Every entry of the firmware memory map, numbered in their order."""
         (ranges,) = self._call("GetMemoryMap")
         return _ranges(ranges)
@@ -161,8 +163,10 @@ def _info(reply: Any, index: int) -> "LoaderInfo":
     return from_wire(reply.get_child_value(index).unpack())
 
 
-def _ranges(ranges: Iterable[tuple[int, int, str]]) -> list[MemoryRange]:
+def _ranges(ranges: Iterable[tuple[int, int, str]]) -> "list[MemoryRange]":
     """An a(tts) of the memory map, numbered in its order."""
+    from ..core.snapshot import MemoryRange
+
     return [MemoryRange(number, *each) for number, each in enumerate(ranges)]
 
 

@@ -7,7 +7,6 @@ from . import map_picture, map_view
 from .commands import source_of
 from .destination import Destination
 from .exits import Exit
-from .map_svg import svg
 from .output import layout, note, print_json, size, unicode_wanted
 from .picture import WIDTH
 
@@ -17,6 +16,8 @@ def show_map(options: Namespace) -> Exit:
     source = source_of(options)
     regions, ranges = source.runtime_map(), source.memory_map()
     if options.svg is not None:
+        from .map_svg import svg
+
         return _save(options, svg(regions, ranges, source.findings()))
     if options.json != "off":
         print_json(map_view.as_json(regions, ranges), options.json)
