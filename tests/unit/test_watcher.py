@@ -154,7 +154,7 @@ def kernel(monkeypatch: pytest.MonkeyPatch) -> Iterator[BinaryIO]:
         except StopIteration:
             raise OSError("there is but one") from None
 
-    monkeypatch.setattr(watcher.pyudev.Monitor, "from_netlink", from_netlink)
+    monkeypatch.setattr("pyudev.Monitor.from_netlink", from_netlink)
     with open(here, "wb", buffering=0) as events:
         yield events
     os.close(there)
