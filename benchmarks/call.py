@@ -22,7 +22,7 @@ from benchmarks.served import (
 )
 from benchmarks.trees import RAM, tree_of
 
-SIZES = {9: 200, 200: 200, 6_500: 10}
+SIZES = {9: 60, 200: 60, 6_500: 5}
 """How many calls a round has, by the number of regions."""
 
 PLACE = f"(uint64 {RAM}, uint64 0)"

@@ -165,10 +165,9 @@ class _Registrar:
 
 
 class _Member(NamedTuple):
-    """What answers a method call."""
+    """What answers a method call, given the arguments as a tuple Variant."""
 
-    answer: Callable[..., Reply | None]
-    has_arguments: bool
+    answer: Callable[[Any], Reply | None]
     privileged: bool
 
 
@@ -189,14 +188,17 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
         }
         self._members = {
             (interface.name, method.name): _Member(
-                getattr(implementation, method.name), bool(method.in_args), _is_privileged(method)
+                _answering(
+                    getattr(implementation, method.name), has_arguments=bool(method.in_args)
+                ),
+                _is_privileged(method),
             )
             for interface in interfaces
             for method in interface.methods
         }
-        self._members[_PROPERTIES, "Get"] = _Member(self._get, True, False)
-        self._members[_PROPERTIES, "GetAll"] = _Member(self._get_all, True, False)
-        self._set = _Member(self.Set, True, False)
+        self._members[_PROPERTIES, "Get"] = _Member(self._get, False)
+        self._members[_PROPERTIES, "GetAll"] = _Member(self._get_all, False)
+        self._set = _Member(_answering(self.Set, has_arguments=True), False)
 
     def call_method(
         self,
@@ -225,19 +227,30 @@ class _Wrapper(ObjectWrapper):  # type: ignore[misc] # pydbus has no types
         of, name = (parameters.get_child_value(n).get_string() for n in range(2))
         return self._set._replace(privileged=f"{of}.{name}" in self._privileged)
 
-    def _get(self, interface: str, name: str) -> Reply:
+    def _get(self, arguments: Any) -> Reply:
         ready = self._ready()
-        return Reply(
-            ready.one(name) if ready else GLib.Variant("(v)", (self.Get(interface, name),))
-        )
+        if ready:
+            return Reply(ready.one(arguments.get_child_value(1).get_string()))
+        return Reply(GLib.Variant("(v)", (self.Get(*arguments.unpack()),)))
 
-    def _get_all(self, interface: str) -> Reply:
+    def _get_all(self, arguments: Any) -> Reply:
         ready = self._ready()
-        return Reply(ready.all if ready else GLib.Variant("(a{sv})", (self.GetAll(interface),)))
+        if ready:
+            return Reply(ready.all)
+        return Reply(GLib.Variant("(a{sv})", (self.GetAll(*arguments.unpack()),)))
 
     def _ready(self) -> Properties | None:
         ready: Properties | None = getattr(self.object, "ready_properties", None)
         return ready
+
+
+def _answering(
+    method: Callable[..., Reply | None], *, has_arguments: bool
+) -> Callable[[Any], Reply | None]:
+    """A method as it is called with a Variant, which takes long to unpack, even an empty one."""
+    if has_arguments:
+        return lambda arguments: method(*arguments.unpack())
+    return lambda _: method()
 
 
 def _respond(
@@ -250,7 +263,7 @@ def _respond(
     try:
         if refusal is not None:
             raise refusal
-        reply = member.answer(*parameters.unpack()) if member.has_arguments else member.answer()
+        reply = member.answer(parameters)
     except BusError as error:
         invocation.return_dbus_error(error.name, _clean(error.sentence))
     except Exception:  # a bug of ours must not leave the caller waiting
