@@ -2,6 +2,7 @@
 """What is read seldom, and what seldom goes wrong while it is read."""
 
 import errno
+import gzip
 import os
 from dataclasses import replace
 from itertools import count
@@ -17,7 +18,7 @@ from kexecprepd.core.difference import of_kernel
 from kexecprepd.core.recording import SETUP_DATA, redacted
 from kexecprepd.core.snapshot import MemoryBlocks
 from kexecprepd.core.unreadable import Unreadable
-from kexecprepd.reading import archive, firmware, iomem, proc, small
+from kexecprepd.reading import archive, container, firmware, iomem, proc, small
 from kexecprepd.reading.archive import RecordingError
 from kexecprepd.reading.container import contained
 from kexecprepd.reading.firmware import read_firmware, tables_line
@@ -25,7 +26,7 @@ from kexecprepd.reading.gather import gather
 from kexecprepd.reading.iomem import IomemError
 from kexecprepd.reading.sysfs import read_snapshot
 from kexecprepd.reading.tree import ReadError, Tree
-from tests.support.recordings import FIRST_KERNEL, write
+from tests.support.recordings import BOOT_PARAMS, FIRST_KERNEL, write
 from tests.support.snapshots import recorded
 
 HERE = Path("/")
@@ -97,6 +98,13 @@ def test_the_top_of_a_recording_may_be_in_it() -> None:
     assert "." not in archive.unpack(archive.pack(members))
 
 
+def test_a_file_that_the_archive_ends_within_is_named() -> None:
+    whole = gzip.decompress(archive.pack({"recording.json": b'{"format":1}'}))
+
+    with pytest.raises(ValueError, match=r"ends within recording\.json"):
+        archive.unpack(gzip.compress(whole[:512]))
+
+
 def test_another_format_of_a_recording_is_told() -> None:
     with pytest.raises(ValueError, match="not of format 1"):
         archive.unpack(archive.pack({"recording.json": b'{"format":2}'}))
@@ -112,6 +120,7 @@ def test_damaged_compression_is_told() -> None:
 def test_what_started_this_process_may_say_that_it_is_a_container(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(container, "_MARKS", ())
     monkeypatch.setenv("container", "lxc")
 
     assert contained(HERE)
@@ -137,6 +146,14 @@ def test_variables_that_cannot_be_listed_are_not_known(tmp_path: Path) -> None:
     write(tmp_path, "sys/firmware/efi/efivars", "no directory")
 
     assert read_firmware(tmp_path)["variables"] is None
+
+
+def test_what_was_handed_and_is_damaged_tells_nothing_of_the_firmware(tree: Path) -> None:
+    write(tree, BOOT_PARAMS, "short")
+
+    found = read_firmware(tree)
+
+    assert (found["secure-boot"], found["option-roms"]) == (None, None)
 
 
 def test_a_device_that_is_no_log_is_not_read_for_long(tmp_path: Path) -> None:
