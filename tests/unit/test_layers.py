@@ -41,6 +41,7 @@ LIBRARIES = {
     "tests/integration": {"tests.integration", "tests.support"},
     "tests/package": {"tests.support"},
     "tests/vm": {"tests.vm", "tests.lab", "tests.support"},
+    "tests/soak": {"tests.soak", "tests.vm", "tests.lab", "tests.support"},
 }
 """What each folder may use of the tests."""
 
