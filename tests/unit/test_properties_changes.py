@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from kexecprepd.core.finding import Severity, State
@@ -167,7 +167,12 @@ def a_region(draw: Draw, snapshot: Snapshot) -> RuntimeRegion:
         for each in mutations
     ],
 )
-@settings(EXAMPLES, max_examples=60)
+# Few machines have kept boot services, which `conventional` is about.
+@settings(
+    EXAMPLES,
+    max_examples=60,
+    suppress_health_check=[*EXAMPLES.suppress_health_check, HealthCheck.filter_too_much],
+)
 @given(data=st.data(), snapshot=machines())
 def test_a_damage_that_breaks_the_next_kernel_is_refused_by_its_name(
     code: str, mutation: Mutation, data: st.DataObject, snapshot: Snapshot

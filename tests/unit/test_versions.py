@@ -27,7 +27,7 @@ ORDERED = (
 )
 
 
-@pytest.mark.parametrize(("older", "newer"), combinations(ORDERED, 2))
+@pytest.mark.parametrize(("older", "newer"), list(combinations(ORDERED, 2)))
 def test_the_order_is_the_specification_s(older: str, newer: str) -> None:
     assert compare(older, newer) < 0
     assert compare(newer, older) > 0

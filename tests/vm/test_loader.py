@@ -17,7 +17,7 @@ from kexecprepd.wire.journal import Message
 from tests.lab.guest import Guest
 
 from . import autopkgtest
-from .machines import CHAINS, OPTION_ROMS, WITH_LOGO, marks, on
+from .machines import CHAINS, OPTION_ROMS, TESTING, WITH_LOGO, Machine, marks, on
 from .service import properties
 from .survivors import MEMORY_MAP, VARIABLES, Kernel, files, names
 
@@ -138,7 +138,7 @@ def test_a_refused_load_leaves_what_is_loaded(guest: Guest) -> None:
 
 
 @pytest.mark.parametrize(("machine", "number"), LINKS, indirect=["machine"], scope="session")
-def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
+def test_nothing_is_lost(guest: Guest, machine: Machine, first: Kernel, number: int) -> None:
     write_variable(guest, f"Before{number}", b"written by the one before")
     boot_id = properties(guest)["BootID"]
     load(guest)
@@ -159,7 +159,10 @@ def test_nothing_is_lost(guest: Guest, first: Kernel, number: int) -> None:
     words = guest.run(["kexecprepctl", "status"], user="tester").stdout
     assert "what was handed over is what arrived; EFI variables answer" in words
     fates = checked(guest)["origin"]["firmware"]
-    assert {name for name, was in fates.items() if was["before"] and not was["now"]} == set()
+    # Linux 6.14 and later leave the memory attributes table alone after a kexec, on purpose.
+    left_alone = {"memattr"} if machine == TESTING else set()
+    lost = {name for name, was in fates.items() if was["before"] and not was["now"]}
+    assert lost <= left_alone
     assert (
         fates["variables"] == fates["bgrt"] == fates["option-roms"] == {"before": True, "now": True}
     )
