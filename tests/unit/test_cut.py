@@ -108,3 +108,7 @@ def test_what_is_left_of_a_page_is_none() -> None:
 
 def test_a_range_that_reaches_too_far_ends_with_the_addresses() -> None:
     assert cut_by("memmap=0xffffffffffffffff$4G") == (Interval(4 * GIB, U64),)
+
+
+def test_a_size_beyond_64_bits_wraps_as_it_does_in_the_kernel() -> None:
+    assert cut_by("mem=16777217T") == cut_by("mem=1T") != ()

@@ -126,3 +126,11 @@ def test_a_list_of_nodes_alone_is_no_memory_map_at_boot() -> None:
 
     assert e820_at_boot(params, nodes) == (*params.e820, last)
     assert e820_at_boot(replace(params, e820=()), nodes) == ()
+
+
+def test_of_two_ranges_that_begin_together_the_shorter_one_comes_first(snapshot: Snapshot) -> None:
+    ranges = (MemoryRange(0, 0, 0x1FFF, "Reserved"), MemoryRange(1, 0, 0xFFF, "Reserved"))
+
+    assert listed(
+        replace(snapshot, memory_map=present_memory_map(replace(snapshot, memory_map=ranges)))
+    ) == [(0, 0xFFF, "Reserved"), (0, 0x1FFF, "Reserved")]

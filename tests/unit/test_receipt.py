@@ -235,3 +235,7 @@ def test_a_kernel_that_does_not_show_what_it_was_handed_is_of_unknown_origin(tre
 
     assert read_origin(tree) == origin(None, ())
     assert read_origin(tree).started_by is StartedBy.UNKNOWN
+
+
+def test_a_format_below_the_first_one_is_none() -> None:
+    assert parse(b'{"format":0}') == Unusable("it has no format")
