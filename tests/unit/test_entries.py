@@ -10,36 +10,14 @@ import pytest
 from kexecprepd.abi.setup_data import SETUP_EFI
 from kexecprepd.ctl.wanted import read_wanted, request_of
 from kexecprepd.loader.bootctl import Told, understood
-from kexecprepd.loader.entries import Found, as_json, find
+from kexecprepd.loader.entries import as_json, find
 from kexecprepd.loader.errors import LoadError
+from tests.support.boot_entries import ids, kernel, put, variable
 from tests.support.kernels import VERSION, bzimage, uki
 from tests.support.recordings import add_setup_data, write
 from tests.support.wanted import OPTIONS
 
-LOADER = "4a67b082-0a4c-41cf-b6c7-440b29bb8c4f"
 RELEASE = VERSION.split()[0]
-
-
-def put(path: Path, content: bytes | str = b"x") -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(content.encode() if isinstance(content, str) else content)
-    return path
-
-
-def kernel(release: str) -> bytes:
-    """A bzImage that says this release of itself."""
-    image = bytearray(bzimage())
-    image[0x300:0x380] = f"{release} (nobody@example.org) #1".encode().ljust(0x80, b"\0")
-    return bytes(image)
-
-
-def variable(root: Path, name: str, text: str) -> None:
-    value = b"\6\0\0\0" + text.encode("utf-16-le") + b"\0\0"
-    put(root / f"sys/firmware/efi/efivars/{name}-{LOADER}", value)
-
-
-def ids(found: Found) -> list[str]:
-    return [each.id for each in found.entries]
 
 
 @pytest.fixture

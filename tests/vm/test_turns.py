@@ -7,9 +7,10 @@ import re
 from pathlib import Path
 
 from tests.support.turns import LONGEST
-from tests.vm.machines import ALL, TESTING
 
-VM = Path(__file__).parents[1] / "vm"
+from .machines import ALL, TESTING
+
+VM = Path(__file__).parent
 
 
 def test_every_guest_has_a_turn() -> None:
