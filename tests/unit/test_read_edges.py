@@ -10,11 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.abi.bootparam import E820_RAM, E820Entry, pack_e820
+from kexecprepd.abi.bootparam import E820_RAM, SIGNATURE_32, E820Entry, pack_e820
 from kexecprepd.abi.efi import attribute_names
 from kexecprepd.abi.setup_data import SETUP_E820_EXT, SETUP_EFI, SETUP_KEXP, pack_node
 from kexecprepd.core.decoding import decode
 from kexecprepd.core.difference import of_kernel
+from kexecprepd.core.image import efi_info
 from kexecprepd.core.recording import SETUP_DATA, redacted
 from kexecprepd.core.snapshot import MemoryBlocks
 from kexecprepd.core.unreadable import Unreadable
@@ -319,3 +320,12 @@ def test_a_tree_that_is_closed_is_called_so(
         pass
 
     assert raised.value.unreadable.denied
+
+
+def test_of_a_kernel_without_a_whole_efi_info_nothing_is_passed_on() -> None:
+    snapshot = recorded(FIRST_KERNEL)
+    params = snapshot.boot_params
+    assert params is not None
+    of_32_bit = replace(params, efi_info=replace(params.efi_info, signature=SIGNATURE_32))
+
+    assert efi_info(replace(snapshot, boot_params=of_32_bit)) == bytes(32)
