@@ -89,8 +89,9 @@ def _run(arguments: list[str]) -> int:
             of_commands.get(options.topic, parser).print_help()
         return Exit.OK
     command = _command(name)
-    gc.freeze()  # and not looked at for garbage
-    gc.enable()
+    if not gc.isenabled():  # of a program; else this is somebody's process, and theirs to collect
+        gc.freeze()
+        gc.enable()
     page = name in _PAGED or (name == "load" and options.dry_run)
     fit = options.json == "off" and not options.full
     with ExitStack() as stack:
