@@ -1,14 +1,16 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Rules for what a kernel that was started by kexec was handed."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from tests.support.damages.handed import handed
-from tests.support.findings import findings_of
+from tests.support.findings import codes_of, findings_of
 from tests.support.receipts import NODE, add_receipt
 from tests.support.recordings import KEXEC_SYSCALL, add_setup_data, materialise
+from tests.support.snapshots import read_snapshot
 
 
 @pytest.mark.parametrize("smbios", [0, (1 << 64) - 1])
@@ -20,6 +22,16 @@ def test_loaders_differ_rightly_in_runtime_and_smbios(
     handed(root, smbios=smbios, runtime=runtime)
 
     assert not findings_of(root)
+
+
+def test_what_is_not_shown_is_compared_with_nothing(tmp_path: Path) -> None:
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+    handed(root)
+    add_receipt(root)
+
+    codes = codes_of(replace(read_snapshot(root), efi=None))
+
+    assert [each for each in codes if each.startswith(("handed-", "receipt-"))] == []
 
 
 def test_what_was_handed_over_is_told_with_what_is_shown(tmp_path: Path) -> None:

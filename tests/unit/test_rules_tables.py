@@ -10,7 +10,7 @@ from kexecprepd.core.finding import State
 from kexecprepd.core.verdict import assess
 from tests.support.damages import damaged
 from tests.support.damages.tables import KEPT, efi_systab, systab
-from tests.support.findings import findings_of
+from tests.support.findings import codes_of, findings_of
 from tests.support.recordings import (
     BOOT_PARAMS,
     EFI,
@@ -45,6 +45,18 @@ def test_the_table_is_named(code: str, name: str, table: str) -> None:
 
     assert finding.details["table"] == table
     assert table in finding.message or finding.message.startswith("The kernel knows")
+
+
+def test_boot_params_that_are_hidden_are_told_once() -> None:
+    (finding,) = findings_of(replace(recorded(FIRST_KERNEL), boot_params=None))
+
+    assert finding.message == "The kernel does not show its own boot_params."
+
+
+def test_tables_that_are_hidden_are_no_tables_that_are_wrong() -> None:
+    codes = codes_of(replace(recorded(FIRST_KERNEL), efi=None))
+
+    assert [each for each in codes if each.startswith(("table-", "vendor-"))] == []
 
 
 def test_a_hidden_vendor_leaves_nothing_to_make_an_image_of() -> None:
