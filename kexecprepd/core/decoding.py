@@ -220,8 +220,7 @@ def _boot_params(data: bytes) -> Iterator[Item]:
     yield item("type_of_loader", bootparam.TYPE_OF_LOADER, by_kexec)
     yield item("xloadflags", bootparam.XLOADFLAGS)
     yield item("setup_data", bootparam.SETUP_DATA, "the first node's address")
-    count = min(bootparam.E820_ENTRIES.get(data), bootparam.E820_MAX_ENTRIES)
-    table = bootparam.E820_TABLE.get(data)[: count * _E820_SIZE]
+    table = bootparam.E820_TABLE.get(data)[: bootparam.E820_ENTRIES.get(data) * _E820_SIZE]
     yield from _e820(table, bootparam.E820_TABLE.offset)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
+from kexecprepd.abi.efi import KERNEL_HALF
 from kexecprepd.core.image import (
     ImageError,
     acpi_rsdp,
@@ -256,6 +257,14 @@ def test_a_virtual_runtime_table_is_found_through_the_map(
     write(tree, f"{EFI}/runtime", f"{shown:#x}\n")
 
     assert physical_runtime(read_snapshot(tree)) == physical
+
+
+def test_the_kernel_s_first_address_is_a_virtual_one(tree: Path) -> None:
+    write(tree, f"{EFI}/runtime", f"{KERNEL_HALF:#x}\n")
+    region = next(r for r in read_snapshot(tree).runtime_regions if r.phys_addr == 0x7F4E_C000)
+    set_region(tree, region.number, virt_addr=KERNEL_HALF)
+
+    assert physical_runtime(read_snapshot(tree)) == 0x7F4E_C000
 
 
 def test_a_runtime_table_beyond_the_address_space_has_no_address(tree: Path) -> None:

@@ -68,6 +68,15 @@ def test_what_is_absent_is_cut_out_wherever_it_is(snapshot: Snapshot) -> None:
     assert above(without(snapshot, *range(32, 64))) == []
 
 
+def test_a_range_that_ends_with_the_first_byte_above_4_gib_is_absent_from_there_on(
+    snapshot: Snapshot,
+) -> None:
+    odd = MemoryRange(0, 3 * GIB, 4 * GIB, "System RAM")
+    seen = without(replace(snapshot, memory_map=(odd,)), 32)
+
+    assert [part for _, part in missing_memory(seen)] == [Interval(4 * GIB, 4 * GIB)]
+
+
 def test_a_range_that_is_listed_twice_is_cut_twice(snapshot: Snapshot) -> None:
     again = MemoryRange(99, 5 * GIB, 6 * GIB - 1, "System RAM")
     twice = replace(snapshot, memory_map=(*(snapshot.memory_map or ()), again))

@@ -19,10 +19,12 @@ from tests.support.made_up import EXAMPLES
 from tests.support.receipts import FROM, NODE, add_receipt, members
 from tests.support.recordings import (
     BGRT_KEXEC_FILE,
+    BOOT_PARAMS,
     FIRST_KERNEL,
     KEXEC_SYSCALL,
     add_setup_data,
     materialise,
+    patch,
     remove,
 )
 from tests.support.snapshots import read_snapshot
@@ -141,6 +143,7 @@ def test_a_format_of_the_future_is_no_damage(number: int) -> None:
         ("loader", "\x1b[31m"),
         ("loader", "\ud800"),
         ("loader", "a\0b"),
+        ("loaded-at", 0),
         ("loaded-at", 1e300),
         ("loaded-at", 1 << 63),
     ],
@@ -228,6 +231,15 @@ def test_a_loader_that_does_not_call_itself_kexec_is_told_by_its_receipt(tree: P
     add_receipt(tree)
 
     assert read_origin(tree).started_by is StartedBy.KEXEC
+
+
+def test_a_loader_that_does_not_call_itself_kexec_is_told_by_the_efi_that_it_handed_over(
+    tmp_path: Path,
+) -> None:
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+    patch(root, BOOT_PARAMS, 0x210, b"\x21")
+
+    assert read_origin(root).started_by is StartedBy.KEXEC
 
 
 def test_a_kernel_that_does_not_show_what_it_was_handed_is_of_unknown_origin(tree: Path) -> None:

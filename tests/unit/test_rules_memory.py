@@ -43,6 +43,12 @@ def absences(root: Path) -> list[tuple[int, int]]:
     return parts
 
 
+def test_a_single_range_that_is_ram_is_no_excerpt(tree: Path) -> None:
+    only(tree, 1 << 20, (1 << 30) - 1, "System RAM")
+
+    assert "memmap-missing" not in codes_of(tree)
+
+
 def test_absent_blocks_are_told_with_their_extent(tree: Path) -> None:
     blocks(tree, 40, 41, 63)
 

@@ -81,6 +81,13 @@ def test_each_gap_of_efi_info_is_told(fields: bytes, tree: Path) -> None:
         assert sum(words in message for message in messages) == 1
 
 
+@pytest.mark.parametrize(("address", "is_missing"), [((1 << 52) - 8, False), (1 << 52, True)])
+def test_no_table_lies_where_no_address_can_be(tree: Path, address: int, is_missing: bool) -> None:
+    write(tree, f"{EFI}/config_table", f"{address:#x}\n")
+
+    assert ("table-missing" in codes_of(tree)) is is_missing
+
+
 def test_a_table_in_ram_that_a_region_keeps_is_not_lost(tree: Path) -> None:
     for name in ("config_table", "fw_vendor", "runtime"):
         write(tree, f"{EFI}/{name}", f"{KEPT + 0xFF8:#x}\n")
