@@ -55,7 +55,7 @@ def test_a_size_is_read_as_the_kernel_reads_it(value: str, size: int) -> None:
         "memmap=nn[KMG]",
         "memmap=1G$",
         "memmap=0$4G",
-        "memmap=0$0",
+        "memmap=0$6K",
         "memmap=1G?4G",
         "memmap=1G@4G",
         "init=/bin/sh -- mem=6G",

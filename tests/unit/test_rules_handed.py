@@ -56,6 +56,15 @@ def test_a_load_without_efi_that_arrived_so_is_no_finding(tree: Path) -> None:
     assert not findings_of(tree)
 
 
+def test_efi_that_no_receipt_tells_of_is_told_once(tmp_path: Path) -> None:
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+    add_receipt(root, sha256="", region_count=0)
+
+    (finding,) = findings_of(root)
+
+    assert finding.message == "The receipt tells of no EFI, and this kernel was handed some."
+
+
 def test_the_numbers_that_differ_are_told(tmp_path: Path) -> None:
     root = materialise(KEXEC_SYSCALL, tmp_path)
     add_receipt(root, region_count=9)
