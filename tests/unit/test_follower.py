@@ -116,9 +116,12 @@ def test_a_change_that_nobody_saw_is_missed_and_counted(
     taken = stored(tree).handover.taken
     change(tree)
 
-    follower = start(tree)
+    follower = Follower(tree, BOOT_ID)
+    announced = Announced(follower)
+    follower.begin()
 
     assert follower.missed == (missed,)
+    assert announced == [(missed,)]
     assert follower.handover.generation == 3
     assert follower.handover.taken != taken
     assert f"sysfs has changed since ({missed})" in caplog.text
@@ -284,6 +287,8 @@ def test_a_reading_that_fails_is_invalid_names_the_file_and_takes_the_image_away
     assert announced == [("runtime-map", "memmap", "efi-tables", "efi-info")]
     assert not cache_file(tree, "setup_data").exists()
     assert str(tree / RUNTIME_MAP / "2/type") in caplog.text
+    levels = {each.levelname for each in caplog.records if ", invalid: " in each.getMessage()}
+    assert levels == {"ERROR"}
 
 
 def test_what_is_the_same_of_several_regions_is_logged_once(
