@@ -50,11 +50,14 @@ class Number(IntEnum):
     SYMLINKAT = 266
     FCHMODAT = 268
     RENAMEAT2 = 316
+    KEXEC_FILE_LOAD = 320
     PREADV2 = 327
 
 
-_NO_CHANGES = {Number.READ, Number.PREADV2, Number.FSTAT, Number.FLOCK, Number.KEXEC_LOAD}
-CHANGES = frozenset(Number) - _NO_CHANGES
+CHANGES = frozenset(Number) - {
+    *(Number.READ, Number.PREADV2, Number.FSTAT, Number.FLOCK),
+    *(Number.KEXEC_LOAD, Number.KEXEC_FILE_LOAD),
+}
 """Those after which files may be other than before: a kill in between comes to the same as one
 right before the next of these."""
 
