@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """kexec_file_load(2) as the kernel would be asked: each call is caught before it gets there."""
 
+import errno
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.loader import fileload, files
+from kexecprepd.loader import fileload, files, syscall
 from kexecprepd.loader.files import Part
 from tests.support.system_calls import Answer, Number, SystemCall, run
 
@@ -122,3 +123,16 @@ def test_what_is_no_whole_file_is_handed_over_from_its_beginning(
 
 def test_to_unload_is_to_hand_over_nothing() -> None:
     assert caught(fileload.unload) == Asked(None, None, b"", 1)
+
+
+def test_where_the_kernel_lacks_the_call_the_other_one_unloads() -> None:
+    asked: list[int] = []
+    answers: dict[int, int] = {Number.KEXEC_FILE_LOAD: errno.ENOSYS, Number.KEXEC_LOAD: 0}
+
+    def at(call: SystemCall) -> Answer:
+        if call.number in answers:
+            asked.append(call.number)
+        return answers.get(call.number)
+
+    assert run(syscall.unload_any, at).status == 0
+    assert asked == [Number.KEXEC_FILE_LOAD, Number.KEXEC_LOAD]
