@@ -107,8 +107,11 @@ def _decompressed(data: bytes) -> bytearray:
     content = bytearray()
     try:
         for at in range(0, len(data), _PIECE):
+            if decompressor.eof:
+                raise ValueError("something follows its end")
             piece = data[at : at + _PIECE]
-            while piece:
+            # At the end what is left stays in unconsumed_tail, whatever it is asked.
+            while piece and not decompressor.eof:
                 content += decompressor.decompress(piece, _PIECE)
                 if len(content) > _UNPACKED:
                     raise ValueError(f"it unpacks to more than {_UNPACKED >> 20} MiB")

@@ -201,6 +201,8 @@ DAMAGED = {
     "cut short": archive(("sys/a", tarfile.REGTYPE, b"a"))[:-30],
     "cut within": gzip.compress(gzip.decompress(archive(("sys/a", tarfile.REGTYPE, b"a")))[:2048]),
     "more behind it": archive() + b"more",
+    "more behind much": archive(("sys/a", tarfile.REGTYPE, bytes(1 << 20))) + b"more",
+    "much behind it": archive() + bytes(1 << 17),
     "a link": archive(("sys/a", tarfile.SYMTYPE, b"")),
     "a hard link": archive(("sys/a", tarfile.LNKTYPE, b"")),
     "a device": archive(("dev/sda", tarfile.BLKTYPE, b"")),
