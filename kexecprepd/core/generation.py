@@ -11,7 +11,7 @@ from ..abi.setup_data import EfiSetupData
 from .presence import missing_memory
 from .receipt import Receipt, Unusable
 from .snapshot import SetupData, Snapshot
-from .timestamp import Timestamp as Timestamp
+from .timestamp import Timestamp
 from .unreadable import Unreadable
 from .verdict import Assessment, assess
 

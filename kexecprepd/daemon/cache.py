@@ -24,8 +24,9 @@ from pathlib import Path
 from typing import Any
 
 from ..core.errors import KexecprepdError
-from ..core.generation import Handover, Parts, Timestamp
+from ..core.generation import Handover, Parts
 from ..core.image import sha256
+from ..core.timestamp import Timestamp
 from ..core.view import DIRECTORY_MODE, view
 from ..reading import small, view_files
 from ..wire.loader_info import loader_info

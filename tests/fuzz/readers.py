@@ -17,10 +17,11 @@ from kexecprepd.abi.setup_data import SETUP_E820_EXT, SETUP_KEXP, pack_node
 from kexecprepd.core.cmdline import efi_options, runtime_off_option
 from kexecprepd.core.cut import cut_by
 from kexecprepd.core.decoding import DecodeError, decode
-from kexecprepd.core.generation import Handover, Timestamp, changed, first
+from kexecprepd.core.generation import Handover, changed, first
 from kexecprepd.core.image import ImageError, unpack
 from kexecprepd.core.receipt import Receipt, parse
 from kexecprepd.core.recording import ABOUT, redacted, shares
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.core.view import view
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError

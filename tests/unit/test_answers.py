@@ -2,8 +2,8 @@
 """What is answered of one handover: made once, and kept for as long as that handover is served."""
 
 from kexecprepd.core import generation
-from kexecprepd.core.generation import Timestamp
 from kexecprepd.core.origin import Origin, StartedBy
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.daemon.answers import Answers
 from kexecprepd.wire.names import MANAGER, interface_xml
 from kexecprepd.wire.properties import signatures_of

@@ -13,7 +13,8 @@ from typing import Any
 
 import pytest
 
-from kexecprepd.core.generation import Handover, Timestamp, first, numbered
+from kexecprepd.core.generation import Handover, first, numbered
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError
 from tests.support import recordings

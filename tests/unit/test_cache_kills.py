@@ -13,8 +13,9 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.core.finding import State
-from kexecprepd.core.generation import Handover, Timestamp, first, numbered
+from kexecprepd.core.generation import Handover, first, numbered
 from kexecprepd.core.image import Image, sha256, unpack
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.core.view import view
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError

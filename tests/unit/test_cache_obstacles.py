@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.generation import Handover, Timestamp, first, numbered
+from kexecprepd.core.generation import Handover, first, numbered
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.daemon import cache
 from kexecprepd.daemon.cache import CacheError
 from tests.support.recordings import BOOT_ID

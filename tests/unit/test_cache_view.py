@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from kexecprepd.core.generation import Handover, Timestamp, first
+from kexecprepd.core.generation import Handover, first
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.core.view import FOLDERS, view
 from kexecprepd.daemon import cache
 from tests.support import recordings

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from kexecprepd.core.generation import Handover, Timestamp, first, numbered
+from kexecprepd.core.generation import Handover, first, numbered
 from kexecprepd.core.origin import Origin, StartedBy
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.core.unreadable import UNSTABLE, Unreadable
 from kexecprepd.daemon.follower import Follower
 from kexecprepd.daemon.manager import Manager

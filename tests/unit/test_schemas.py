@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator, ValidationError
 
-from kexecprepd.core.generation import Timestamp, first
+from kexecprepd.core.generation import first
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.core.unreadable import Unreadable
 from kexecprepd.ctl.__main__ import main
 from kexecprepd.ctl.output import SCHEMA

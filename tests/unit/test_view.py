@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 
 from kexecprepd.core.finding import State
-from kexecprepd.core.generation import Handover, Timestamp, first
+from kexecprepd.core.generation import Handover, first
 from kexecprepd.core.intervals import Interval, covers, touching, union
 from kexecprepd.core.placement import excluded_ranges
 from kexecprepd.core.presence import present_memory_map
 from kexecprepd.core.snapshot import MemoryBlocks, MemoryRange, Snapshot
+from kexecprepd.core.timestamp import Timestamp
 from kexecprepd.core.unreadable import Unreadable
 from kexecprepd.core.view import FOLDERS, MEMMAP, RUNTIME_MAP, Folder, view
 from kexecprepd.reading import sysfs, view_files
