@@ -171,14 +171,19 @@ def wait_until(condition: Callable[[], bool], what: str) -> None:
         GLib.source_remove(source)
 
 
-@contextmanager
-def connected(address: str) -> Iterator[Client]:
-    """A client on the bus at `address`."""
+def connection_to(address: str) -> Any:
+    """A connection to the bus at `address` that nobody else has."""
     flags = (
         Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
         | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
     )
-    connection = Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+    return Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+
+
+@contextmanager
+def connected(address: str) -> Iterator[Client]:
+    """A client on the bus at `address`."""
+    connection = connection_to(address)
     try:
         yield Client(connection)
     finally:

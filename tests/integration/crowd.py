@@ -16,6 +16,8 @@ from gi.repository import Gio, GLib
 
 from kexecprepd.wire.names import BUS_NAME, MANAGER, MANAGER_PATH
 
+from .client import connection_to
+
 _FDS_EACH = 4
 _BUS = "org.freedesktop.DBus"
 
@@ -38,12 +40,7 @@ def main(count: int, changes: int) -> None:
 
 
 def _subscribed(heard: list[int]) -> Any:
-    flags = (
-        Gio.DBusConnectionFlags.AUTHENTICATION_CLIENT
-        | Gio.DBusConnectionFlags.MESSAGE_BUS_CONNECTION
-    )
-    address = os.environ["DBUS_SYSTEM_BUS_ADDRESS"]
-    connection = Gio.DBusConnection.new_for_address_sync(address, flags, None, None)
+    connection = connection_to(os.environ["DBUS_SYSTEM_BUS_ADDRESS"])
     connection.signal_subscribe(
         *(BUS_NAME, MANAGER, "MapChanged", MANAGER_PATH, None, Gio.DBusSignalFlags.NONE),
         partial(_told, heard),

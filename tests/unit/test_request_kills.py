@@ -10,23 +10,11 @@ import pytest
 
 from kexecprepd.loader import request
 from kexecprepd.loader.errors import LoadError
-from kexecprepd.loader.request import File, Loaded, Request
+from kexecprepd.loader.request import Loaded
 from tests.support.changes import failing_at, killed_at, watched
+from tests.support.remembered import LOADED
 
-OLD = Loaded(
-    boot_id="0f6ab6d0-5b1d-4c5e-9a3e-7f2c1d8e4b90",
-    efi=True,
-    handover_sha256="ab" * 32,
-    generation=3,
-    loaded_at=1_700_000_000_000_000,
-    request=Request(
-        kernel=File("/boot/vmlinuz", "cd" * 32),
-        initrds=(),
-        append="quiet",
-        reuse_cmdline=False,
-        efi=True,
-    ),
-)
+OLD = LOADED
 NEW = replace(OLD, generation=4)
 
 
