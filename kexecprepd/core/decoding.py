@@ -142,6 +142,7 @@ _RECEIPT = {
     "kexec-count": "kexecs since power-on",
     "generation": "the daemon's count",
     "had": "what that kernel had of the firmware",
+    "kept": "by systemd, for its daemon; no loader wrote it",
 }
 
 

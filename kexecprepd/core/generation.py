@@ -61,6 +61,8 @@ def parts_of(reading: Snapshot | Unreadable) -> Parts:
     }
     if reading.receipt is not None:
         parts["receipt"] = _receipt(reading.receipt)
+    if reading.kept is not None:
+        parts["kept"] = _receipt(reading.kept)
     # As the cache gives them back, so that the two compare: JSON has no tuples.
     restored: Parts = json.loads(json.dumps(parts, default=_plain))
     return restored

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..abi.bootparam import BootParams
-from .receipt import Receipt
+from .receipt import Receipt, Unusable
 from .snapshot import SetupData, by_kexec, receipt_among
 
 
@@ -20,7 +20,10 @@ class StartedBy(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Origin:
-    """What started this kernel, and the receipt that came along; None without one of use."""
+    """What started this kernel, and the receipt that came along; None without one of use.
+
+    The receipt is the loader's, or else the one that the kernel before had systemd keep.
+    """
 
     started_by: StartedBy
     receipt: Receipt | None
@@ -38,12 +41,20 @@ class Origin:
         return None if self.kexec_count is None else self.kexec_count + 1
 
 
-def origin(params: BootParams | None, nodes: Iterable[SetupData]) -> Origin:
-    """Tell by what this kernel was handed; `params` is None where it does not show that."""
+def origin(
+    params: BootParams | None,
+    nodes: Iterable[SetupData],
+    kept: Receipt | Unusable | None = None,
+) -> Origin:
+    """Tell by what this kernel was handed; `params` is None where it does not show that.
+
+    `kept` is what the kernel before had systemd keep. Nothing is kept over anything but a kexec;
+    where a boot loader started this kernel, it is not believed.
+    """
     nodes = tuple(nodes)
     receipt = receipt_among(nodes)
-    if by_kexec(params, nodes):
-        started_by = StartedBy.KEXEC
-    else:
-        started_by = StartedBy.UNKNOWN if params is None else StartedBy.BOOT_LOADER
-    return Origin(started_by, receipt if isinstance(receipt, Receipt) else None)
+    if not isinstance(receipt, Receipt):
+        receipt = kept
+    if by_kexec(params, nodes) or (params is None and isinstance(kept, Receipt)):
+        return Origin(StartedBy.KEXEC, receipt if isinstance(receipt, Receipt) else None)
+    return Origin(StartedBy.UNKNOWN if params is None else StartedBy.BOOT_LOADER, None)

@@ -43,6 +43,9 @@ class Receipt:
     count, None where it was not asked. `had` names what the firmware gave that kernel (FACILITIES
     of core.facilities), None where the loader did not look. `loaded_at` is in microseconds of
     CLOCK_REALTIME.
+
+    `kept`: no loader wrote it, but that kernel's daemon (core.keepsake). Then `loader` names the
+    daemon, and `loaded_at` is when it had first read what it tells of.
     """
 
     from_boot_id: str
@@ -53,6 +56,7 @@ class Receipt:
     kexec_count: int | None = None
     generation: int | None = None
     had: tuple[str, ...] | None = None
+    kept: bool = False
 
     def members(self) -> Mapping[str, Member]:
         """Its JSON object, without what is not known."""
@@ -60,6 +64,7 @@ class Receipt:
             "kexec-count": self.kexec_count,
             "generation": self.generation,
             "had": None if self.had is None else list(self.had),
+            "kept": self.kept or None,
         }
         return {
             "format": FORMAT,
@@ -91,15 +96,19 @@ class Unusable:
 
 def parse(payload: bytes | None) -> Receipt | Unusable:
     """Take a receipt apart; None stands for one that is longer than LIMIT."""
-    if payload is None or len(payload) > LIMIT:
-        return Unusable(f"it is longer than {LIMIT} bytes")
+    content = json_object(payload, LIMIT)
+    return content if isinstance(content, Unusable) else of_members(content)
+
+
+def json_object(payload: bytes | None, limit: int) -> dict[str, Any] | Unusable:
+    """The members of a JSON object in UTF-8; None stands for one of more than `limit` bytes."""
+    if payload is None or len(payload) > limit:
+        return Unusable(f"it is longer than {limit} bytes")
     try:
         content = json.loads(payload.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError):
         return Unusable("it is not JSON")
-    if not isinstance(content, dict):
-        return Unusable("it is no JSON object")
-    return of_members(content)
+    return content if isinstance(content, dict) else Unusable("it is no JSON object")
 
 
 def of_members(content: Mapping[str, Any]) -> Receipt | Unusable:
@@ -121,6 +130,7 @@ def of_members(content: Mapping[str, Any]) -> Receipt | Unusable:
             ),
             generation=_number(content, "generation", 1, _I63) if "generation" in content else None,
             had=_names(content, "had") if "had" in content else None,
+            kept=_flag(content, "kept") if "kept" in content else False,
         )
     except ValueError as error:
         return Unusable(str(error))
@@ -141,6 +151,13 @@ def _number(content: Mapping[str, Any], name: str, minimum: int, maximum: int) -
     value = content.get(name)
     if type(value) is not int or not minimum <= value <= maximum:  # a bool is no number here
         raise ValueError(f"its {name} is missing or out of range")
+    return value
+
+
+def _flag(content: Mapping[str, Any], name: str) -> bool:
+    value = content.get(name)
+    if not isinstance(value, bool):
+        raise ValueError(f"its {name} is neither true nor false")
     return value
 
 

@@ -176,6 +176,8 @@ class Snapshot:
     """Memory above 4 GiB that this kernel itself calls reserved, as far as it tells."""
     unknown_attributes: tuple[str, ...] = ()
     """Files beside those that are known of, by their folder and name: `runtime-map/flags`."""
+    kept: Receipt | Unusable | None = None
+    """What the kernel before had systemd keep, as the daemon was given it: no tree has it."""
     runtime_regions: tuple[RuntimeRegion, ...] = field(init=False, repr=False, compare=False)
     """The regions of the image, ascending by physical address, as the first kernel had them: each
     has the RUNTIME attribute, and what a kexec'd kernel has split of one is one region again."""

@@ -96,12 +96,13 @@ def _secure_boot_lost(surroundings: Surroundings) -> str | None:
 
 
 def _handover(surroundings: Surroundings) -> str | None:
-    """Kexec handover (KHO) is on, or there is /dev/liveupdate. What is preserved by that reaches a
-    kernel that kexec_file_load(2) has loaded; after kexec_load(2) it is dropped.
+    """Kexec handover (KHO) is on, or there is /dev/liveupdate. What is preserved by that, as what
+    services have in systemd's file descriptor store (261 and later), reaches a kernel that
+    kexec_file_load(2) has loaded; after kexec_load(2) it is dropped.
     """
     if not surroundings.handover:
         return None
-    return "Kexec handover (KHO) is on, and kexec_load(2) drops what is preserved by it."
+    return "Kexec handover (KHO) is on, and kexec_load(2) drops what services keep by it."
 
 
 def _setup_screen(surroundings: Surroundings) -> str | None:

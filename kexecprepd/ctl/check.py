@@ -122,15 +122,18 @@ def check(options: Namespace) -> Exit:
     around = read_surroundings(options.root, system)
     source = _source(options)
     standing = loaded.look(options.root, system)
+    properties = source.properties()
+    # The daemon was given what systemd kept, which no file tells of.
+    daemon = isinstance(source, Client)
     answer = Answer(
-        source="daemon" if isinstance(source, Client) else "sysfs",
-        properties=source.properties(),
+        source="daemon" if daemon else "sysfs",
+        properties=properties,
         found=_findings(source),
         system=system,
         surroundings=around,
         prospect=prospect,
         standing=standing,
-        origin=read_origin(options.root),
+        origin=origin_view.origin_of(properties) if daemon else read_origin(options.root),
         firmware=read_firmware(options.root),
     )
     if options.json != "off":

@@ -109,11 +109,11 @@ def _of_origin(properties: Mapping[str, Any]) -> Iterator[Gauge]:
         "Whether this kernel was started by kexec.",
         origin.started_by is StartedBy.KEXEC if known else None,
     )
-    yield _gauge("kexecs", "Kexecs since power-on, by the receipt.", origin.kexec_count)
+    yield _gauge("kexecs", "Kexecs since power-on, by the receipt or by what systemd kept.", origin.kexec_count)
     receipt = origin.receipt
     yield _gauge(
         "handover_arrived",
-        "Whether what the receipt says was handed over is what this kernel shows.",
+        "Whether what was handed over, as far as that is told, is what this kernel shows.",
         origin_view.arrived(receipt, properties) if receipt else None,
     )
 

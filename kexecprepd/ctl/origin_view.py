@@ -19,10 +19,14 @@ def origin_of(properties: Mapping[str, Any]) -> Origin:
     return Origin(started_by, receipt if isinstance(receipt, Receipt) else None)
 
 
-def arrived(receipt: Receipt, properties: Mapping[str, Any]) -> bool:
-    """Whether what the receipt says was handed over is what this kernel shows."""
+def arrived(receipt: Receipt, properties: Mapping[str, Any]) -> bool | None:
+    """Whether what the receipt says was handed over is what this kernel shows; None where a daemon
+    had nothing to hand over, and the kernel may have packed EFI all the same.
+    """
+    if not receipt.sha256:
+        return None if receipt.kept else True
     shown = (properties["Sha256"], properties["RegionCount"])
-    return not receipt.sha256 or shown == (receipt.sha256, receipt.region_count)
+    return shown == (receipt.sha256, receipt.region_count)
 
 
 def as_text(
@@ -36,15 +40,18 @@ def as_text(
     receipt = origin.receipt
     if receipt is None:
         return f"kexec, without a receipt: the number of kexecs is not known; {variables}"
-    if not receipt.sha256:
-        outcome = "EFI was left out"
-    elif arrived(receipt, properties):
-        outcome = "what was handed over is what arrived"
+    if receipt.kept:
+        how, what = f"by what {receipt.loader} left there", "what that kernel had"
     else:
-        outcome = "what was handed over is not what arrived"
+        how = f"loaded {_ago(realtime - receipt.loaded_at)} by {receipt.loader}"
+        what = "what was handed over"
+    outcome = {None: f"{what} is not known", True: f"{what} is what arrived"}.get(
+        arrived(receipt, properties), f"{what} is not what arrived"
+    )
+    if not receipt.sha256 and not receipt.kept:
+        outcome = "EFI was left out"
     return (
-        f"kexec, {_ordinal(origin)}, from boot {receipt.from_boot_id[:8]}..., "
-        f"loaded {_ago(realtime - receipt.loaded_at)} by {receipt.loader}; "
+        f"kexec, {_ordinal(origin)}, from boot {receipt.from_boot_id[:8]}..., {how}; "
         f"{outcome}; {variables}"
     )
 

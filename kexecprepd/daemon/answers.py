@@ -1,9 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The answers that one handover gives: each is made when it is first asked for, and kept."""
 
-import fcntl
 import json
-import os
 from collections.abc import Mapping
 from functools import cached_property
 from typing import Any
@@ -23,6 +21,7 @@ from ..wire.errors import Failed, Invalid, InvalidArgs, Unsupported
 from ..wire.loader_info import loader_info
 from ..wire.properties import Properties
 from ..wire.receipt import to_wire as receipt_to_wire
+from .memfd import sealed
 
 
 def values_of(handover: Handover, origin: Origin) -> dict[str, Any]:
@@ -100,7 +99,7 @@ class Answers:
         """
         data, _ = self._image
         try:
-            fd = _sealed_memfd(data)
+            fd = sealed("kexecprepd-setup-data", data)
         except OSError as error:
             raise Failed(f"No memory file could be made: {error.strerror}.") from error
         return Reply(self._opened, (fd,))
@@ -178,21 +177,3 @@ def _reply(*members: Any) -> Reply:
 
 def _in_order(memory_map: tuple[MemoryRange, ...]) -> list[tuple[int, int, str]]:
     return [(each.start, each.end, each.type) for each in memory_map]
-
-
-def _sealed_memfd(data: bytes) -> int:
-    """A memfd with `data` that nobody can change, at offset 0. Raises OSError."""
-    fd = os.memfd_create("kexecprepd-setup-data", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
-    try:
-        with open(fd, "wb", closefd=False) as file:
-            file.write(data)
-        os.lseek(fd, 0, os.SEEK_SET)
-        fcntl.fcntl(
-            fd,
-            fcntl.F_ADD_SEALS,
-            fcntl.F_SEAL_SEAL | fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_WRITE,
-        )
-    except OSError:
-        os.close(fd)
-        raise
-    return fd

@@ -3,11 +3,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from ..core import generation
 from ..core.finding import Severity, State, kinds
 from ..core.generation import Handover
+from ..core.receipt import Receipt, Unusable
 from ..core.snapshot import Snapshot
 from ..core.unreadable import Unreadable
 from ..reading.clock import now
@@ -33,15 +35,17 @@ Subscriber = Callable[[Handover, tuple[str, ...]], None]
 class Follower:
     """One handover at a time, and whoever wants to be told of the next."""
 
-    def __init__(self, root: Path, boot_id: str) -> None:
+    def __init__(self, root: Path, boot_id: str, kept: Receipt | Unusable | None = None) -> None:
         """Read sysfs below `root`, and go on from the cache where it belongs to this boot.
+        `kept` is what the kernel before had systemd keep.
 
         `missed` then names what changed since the cache was written, if anything did. `unread` is
         why the last reading said nothing, None where it did: then there should be another.
         """
         self._root = root
+        self._kept = kept
         self._subscribers: list[Subscriber] = []
-        reading = read_snapshot(root)
+        reading = self._read()
         self.unread = _of_the_moment(reading)
         self._told_of_reading: list[Callable[[], object]] = []
         self.missed: tuple[str, ...] = ()
@@ -101,13 +105,19 @@ class Follower:
         keeps changing, or something is short for the moment. The runtime map cannot change, and so
         the present one stays.
         """
-        reading = read_snapshot(self._root)
+        reading = self._read()
         self._note(_of_the_moment(reading))
         if self.unread is None:
             self._succeed(reading)
         for callback in self._told_of_reading:
             callback()
         return self.handover if self.unread is None else self.unread
+
+    def _read(self) -> Snapshot | Unreadable:
+        reading = read_snapshot(self._root)
+        if self._kept is None or isinstance(reading, Unreadable):
+            return reading
+        return replace(reading, kept=self._kept)
 
     def _note(self, unread: Unreadable | None) -> None:
         """Say once that sysfs cannot be read for the moment, and why, and once that it can."""

@@ -9,7 +9,9 @@ from typing import Any
 
 from gi.repository import GLib
 
+from ..core.keepsake import Keepsake
 from ..core.origin import Origin, StartedBy
+from ..core.receipt import Receipt
 from ..core.unreadable import Unreadable
 from ..reading.clock import boot_id
 from ..reading.kernel import read_origin
@@ -24,7 +26,7 @@ from ..wire.names import (
     MANAGER_PATH,
     interface_xml,
 )
-from . import cache, journal
+from . import cache, journal, keepsake
 from .follower import Follower
 from .manager import Manager
 from .notify import Notifier, watchdog_interval
@@ -63,8 +65,11 @@ class Daemon:
         # Before the first reading, so that no change falls between the two.
         self._watcher = MemoryWatcher(lambda: self._follower.look())
         self._retry = Retry(lambda: self._follower.look(), Timer())
-        self._follower = Follower(root, boot_id(root))
-        origin = read_origin(root)
+        boot, found = boot_id(root), keepsake.received()
+        kept = found.for_boot(boot) if isinstance(found, Keepsake) else found
+        self._follower = Follower(root, boot, kept)
+        origin = read_origin(root, kept)
+        keeper = keepsake.Keeper(self._notifier, found, kept if isinstance(kept, Receipt) else None)
         manager = Manager(self._follower.handover, origin, self._follower.refresh)
         bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
         bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
@@ -72,6 +77,7 @@ class Daemon:
         # The cache first: a loader that hears of a handover finds it there.
         self._follower.subscribe(lambda handover, _: cache.keep(root, handover))
         self._follower.subscribe(manager.show)
+        self._follower.subscribe(lambda handover, _: keeper.keep(handover, origin))
         # With the name comes the right to the cache: no second daemon gets this far.
         _log_origin(origin)
         self._follower.begin()
@@ -146,7 +152,8 @@ def _log_origin(origin: Origin) -> None:
     if receipt is not None:
         count = "unknown" if origin.kexec_count is None else origin.kexec_count
         log.info(
-            "Started by kexec, with a receipt of %s from boot %s; kexecs since power-on: %s",
+            "Started by kexec, with %s of %s from boot %s; kexecs since power-on: %s",
+            "what systemd kept" if receipt.kept else "a receipt",
             receipt.loader,
             receipt.from_boot_id,
             count,

@@ -3,7 +3,9 @@
 
 import logging
 import os
+import socket
 import time
+from collections.abc import Sequence
 
 from sdnotify import SystemdNotifier
 
@@ -52,13 +54,31 @@ class Notifier:
         """The service is alive."""
         self._send("WATCHDOG=1")
 
-    def _send(self, *lines: str) -> None:
+    @property
+    def has_store(self) -> bool:
+        """Whether systemd keeps files for the service, and says so (254 and later)."""
+        return self._notifier is not None and bool(os.environ.get("FDSTORE"))
+
+    def store(self, name: str, fd: int) -> bool:
+        """Have systemd keep an open file, in place of what it keeps by that name; False where it
+        could not be told, which is logged.
+        """
+        self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
+        return self._send("FDSTORE=1", f"FDNAME={name}", fds=[fd])
+
+    def _send(self, *lines: str, fds: Sequence[int] = ()) -> bool:
         if self._notifier is None:
-            return
+            return False
+        text = "\n".join(lines)
         try:
-            self._notifier.notify("\n".join(lines))
+            if fds:  # sdnotify sends text alone
+                socket.send_fds(self._notifier.socket, [text.encode("ascii")], list(fds))
+            else:
+                self._notifier.notify(text)
         except OSError as error:
             log.warning("systemd could not be told %s: %s", lines[0], error)
+            return False
+        return True
 
 
 def _status(text: str) -> str:

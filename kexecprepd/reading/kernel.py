@@ -14,6 +14,7 @@ from typing import TypeVar
 from ..abi.bootparam import SECURE_BOOT_MODES
 from ..abi.setup_data import SETUP_EFI
 from ..core.origin import Origin, StartedBy, origin
+from ..core.receipt import Receipt, Unusable
 from .small import text_or_none
 from .sysfs import read_boot_params, read_setup_data, read_systab
 from .tree import ReadError, Tree
@@ -93,9 +94,10 @@ def read_system(root: Path) -> System:
     )
 
 
-def read_origin(root: Path) -> Origin:
-    """How this kernel was started, as far as sysfs tells."""
-    return origin(_or_none(root, read_boot_params), _or_none(root, read_setup_data) or ())
+def read_origin(root: Path, kept: Receipt | Unusable | None = None) -> Origin:
+    """How this kernel was started, as far as sysfs tells, and what was `kept` for it."""
+    nodes = _or_none(root, read_setup_data) or ()
+    return origin(_or_none(root, read_boot_params), nodes, kept)
 
 
 @dataclass(frozen=True, slots=True)

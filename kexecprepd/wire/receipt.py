@@ -15,6 +15,7 @@ SIGNATURES = {
     "had": "as",
     "loader": "s",
     "loaded-at": "t",
+    "kept": "b",
 }
 """The names on the wire, which are those of the JSON, with their D-Bus signatures."""
 

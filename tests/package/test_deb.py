@@ -88,6 +88,7 @@ def test_one_package_is_for_every_release(deb: Path, unpacked: Path) -> None:
     # What 252 does not know it would warn of.
     assert "\nRestartSec=" in unit
     assert "RestartSteps" not in unit
+    assert "FileDescriptorStore" not in unit
 
 
 def test_it_depends_on_what_the_daemon_needs(deb: Path) -> None:

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Stands where systemd is: the socket that sd_notify(3) writes to, with every message kept."""
 
+import fcntl
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 DEADLINE = 180.0
@@ -15,8 +18,18 @@ _MARK = b"mark"
 _END = b"end"
 
 
+@dataclass(frozen=True)
+class Stored:
+    """A file that the service wants kept."""
+
+    content: bytes
+    seals: int
+
+
 class NotifySocket:
     """What the service said, one datagram after the other: `messages`, as far as they came.
+
+    `stored` is the file descriptor store: what there is by each name.
 
     Like systemd, it reads all the time: the kernel keeps ten, and the eleventh makes the service
     wait.
@@ -25,6 +38,7 @@ class NotifySocket:
     def __init__(self, path: Path) -> None:
         self.path = path
         self.messages: list[str] = []
+        self.stored: dict[str, list[Stored]] = {}
         self._marks = 0
         self._looked_at = 0
         self._arrived = threading.Condition()
@@ -75,13 +89,29 @@ class NotifySocket:
             sender.sendto(mark, str(self.path))
 
     def _read(self) -> None:
-        while (data := self._socket.recv(65536)) != _END:
+        while True:
+            data, fds, _, _ = socket.recv_fds(self._socket, 65536, 8)
+            if data == _END:
+                return
             with self._arrived:
                 if data == _MARK:
                     self._marks += 1
                 else:
                     self.messages.append(data.decode())
+                    self._keep(data.decode().split("\n"), fds)
                 self._arrived.notify_all()
+
+    def _keep(self, lines: list[str], fds: list[int]) -> None:
+        """As systemd does: what has the same name as another does not replace it."""
+        name = next((line.partition("=")[2] for line in lines if line.startswith("FDNAME=")), "")
+        if "FDSTOREREMOVE=1" in lines:
+            self.stored.pop(name, None)
+        for fd in fds:
+            if "FDSTORE=1" in lines:
+                content = os.pread(fd, 1 << 20, 0)
+                file = Stored(content, fcntl.fcntl(fd, fcntl.F_GET_SEALS))
+                self.stored.setdefault(name, []).append(file)
+            os.close(fd)
 
 
 @contextmanager

@@ -100,6 +100,25 @@ def test_without_a_receipt_the_count_is_not_known() -> None:
     )
 
 
+KEPT = replace(RECEIPT, loader="kexecprepd 0.2", kept=True)
+
+
+def test_what_systemd_kept_is_told_without_a_load() -> None:
+    assert words(KEPT) == (
+        "kexec, the 3rd kernel since power-on (2 kexecs), from boot 4f0c1c1e..., "
+        "by what kexecprepd 0.2 left there; what that kernel had is what arrived; "
+        "EFI variables answer"
+    )
+    assert "what that kernel had is not what arrived" in words(replace(KEPT, region_count=9))
+
+
+def test_a_daemon_that_had_no_image_does_not_say_that_efi_was_left_out() -> None:
+    kept = replace(KEPT, sha256="", region_count=0)
+
+    assert "; what that kernel had is not known; " in words(kept)
+    assert as_json(Origin(StartedBy.KEXEC, kept), SHOWN, NOTHING)["arrived"] is None
+
+
 def test_no_kexec_needs_no_more_words() -> None:
     assert as_text(Origin(StartedBy.BOOT_LOADER, None), SHOWN, NOTHING, 0) == "a boot loader"
     assert fates(Origin(StartedBy.BOOT_LOADER, None), NOTHING) == {}

@@ -47,22 +47,25 @@ def _receipt_differs(survey: Survey) -> Iterator[Hit]:
         return
     if not handed_efi:
         return
-    shown = _own_sha256(survey.snapshot)
+    yield from _not_as_shown(survey.snapshot, receipt, "The receipt")
+
+
+def _not_as_shown(snapshot: Snapshot, receipt: Receipt, what: str) -> Iterator[Hit]:
+    """Where an image of which `what` tells is not the one that this kernel shows."""
+    shown = _own_sha256(snapshot)
     if shown not in (None, receipt.sha256):
         digests: dict[str, Detail] = {"receipt-sha256": receipt.sha256, "sha256": str(shown)}
-        yield Hit("The receipt names another image than this kernel shows.", digests)
-    for count, what in (
-        (len(survey.snapshot.runtime_regions), "shows"),
-        (survey.snapshot.handed_regions, "was handed"),
+        yield Hit(f"{what} names another image than this kernel shows.", digests)
+    for count, does in (
+        (len(snapshot.runtime_regions), "shows"),
+        (snapshot.handed_regions, "was handed"),
     ):
         if count not in (None, receipt.region_count):
             counts: dict[str, Detail] = {
                 "receipt-count": receipt.region_count,
                 "count": int(count or 0),
             }
-            yield Hit(
-                f"The receipt names another number of regions than this kernel {what}.", counts
-            )
+            yield Hit(f"{what} names another number of regions than this kernel {does}.", counts)
 
 
 def _own_sha256(snapshot: Snapshot) -> str | None:
@@ -90,6 +93,50 @@ def _receipt_foreign(survey: Survey) -> Iterator[Hit]:
         yield Hit(f"The receipt that came with this kernel cannot be used: {receipt.problem}.")
 
 
+_KEEPSAKE = "What systemd kept of the kernel before"
+
+
+def _keepsake_differs(survey: Survey) -> Iterator[Hit]:
+    """What the daemon of the kernel before had systemd keep does not fit what this kernel shows, or
+    does not fit the receipt, which counts where both came along. Something was lost or changed on
+    the way, the kernel packed EFI in another way than its daemon, as under efi=debug, or what
+    was kept is not that kernel's.
+    """
+    snapshot, kept = survey.snapshot, survey.snapshot.kept
+    if not isinstance(kept, Receipt):
+        return
+    if snapshot.started_by_boot_loader:
+        yield Hit("A boot loader started this kernel, and systemd kept something all the same.")
+    elif isinstance(snapshot.receipt, Receipt):
+        yield from _apart(snapshot.receipt, kept)
+    elif kept.sha256 and not snapshot.handed_efi:
+        yield Hit(f"{_KEEPSAKE} tells of EFI, and this kernel was handed none.")
+    elif kept.sha256:
+        yield from _not_as_shown(snapshot, kept, _KEEPSAKE)
+
+
+def _apart(receipt: Receipt, kept: Receipt) -> Iterator[Hit]:
+    """Where two that tell of the same kexec do not say the same."""
+    for name, words in (
+        ("from-boot-id", "another boot"),
+        ("kexec-count", "another number of kexecs"),
+        ("sha256", "another image"),
+    ):
+        one, other = receipt.members().get(name), kept.members().get(name)
+        if one and other and one != other:
+            details: dict[str, Detail] = {"receipt": str(one), "kept": str(other)}
+            yield Hit(f"{_KEEPSAKE} names {words} than the receipt.", details)
+
+
+def _keepsake_unusable(survey: Survey) -> Iterator[Hit]:
+    """What systemd kept for the daemon cannot be used: it is damaged, not sealed, too long, or of
+    another version. It is left aside, and another is kept in its place.
+    """
+    kept = survey.snapshot.kept
+    if isinstance(kept, Unusable):
+        yield Hit(f"What systemd kept for the daemon cannot be used: {kept.problem}.")
+
+
 RULES: tuple[Rule, ...] = (
     Rule(
         "handed-over-otherwise",
@@ -114,5 +161,17 @@ RULES: tuple[Rule, ...] = (
         Severity.INFO,
         "Install the version of kexecprepd that the kernel before had.",
         _receipt_foreign,
+    ),
+    Rule(
+        "keepsake-differs",
+        Severity.WARNING,
+        "Look at the journal of the boot before; a cold boot puts it right.",
+        _keepsake_differs,
+    ),
+    Rule(
+        "keepsake-unusable",
+        Severity.INFO,
+        "Nothing has to be done; the next kernel finds a new one.",
+        _keepsake_unusable,
     ),
 )

@@ -3,10 +3,14 @@
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.support.receipts import NODE, add_receipt
+from kexecprepd.core.receipt import Receipt, Unusable
+from kexecprepd.core.snapshot import Snapshot
+from kexecprepd.core.verdict import assess
+from tests.support.receipts import FROM, LOADED_AT, NODE, add_receipt
 from tests.support.recordings import (
     BOOT_PARAMS,
     KEXEC_FILE,
@@ -17,7 +21,7 @@ from tests.support.recordings import (
     write,
 )
 
-from .damage import Damage, damage
+from .damage import Change, Damage, damage
 
 
 def handed(root: Path, **changes: int) -> None:
@@ -30,6 +34,24 @@ def handed(root: Path, **changes: int) -> None:
 def receipt(**changes: Any) -> Callable[[Path], None]:
     """A receipt with these changes, as a step of damage."""
     return lambda root: add_receipt(root, **changes)
+
+
+def kept(**changes: Any) -> Change:
+    """What systemd kept and what fits the tree, with these changes, as a change of a reading."""
+
+    def change(seen: Snapshot) -> Snapshot:
+        told = Receipt(
+            from_boot_id=FROM,
+            sha256=assess(seen).sha256,
+            region_count=len(seen.runtime_regions),
+            loader="kexecprepd 0.2",
+            loaded_at=LOADED_AT,
+            kexec_count=1,
+            kept=True,
+        )
+        return replace(seen, kept=replace(told, **changes))
+
+    return change
 
 
 DAMAGE: dict[str, dict[str, Damage]] = {
@@ -62,5 +84,19 @@ DAMAGE: dict[str, dict[str, Damage]] = {
     },
     "receipt-foreign": {
         "format 2": damage(receipt(format=2), on=KEXEC_SYSCALL),
+    },
+    "keepsake-differs": {
+        "another image": damage(on=KEXEC_FILE, then=kept(sha256="ab" * 32)),
+        "more regions": damage(on=KEXEC_FILE, then=kept(region_count=123_456_789)),
+        "a boot loader": damage(then=kept()),
+        "another count": damage(receipt(), on=KEXEC_SYSCALL, then=kept(kexec_count=2)),
+        "EFI that did not arrive": damage(
+            lambda root: write(root, f"{SETUP_DATA}/1/type", "0x1\n"), on=KEXEC_FILE, then=kept()
+        ),
+    },
+    "keepsake-unusable": {
+        "no JSON": damage(
+            on=KEXEC_FILE, then=lambda seen: replace(seen, kept=Unusable("it is not JSON"))
+        ),
     },
 }
