@@ -351,9 +351,11 @@ def _fill(suite: str, work: Path) -> None:
     shutil.rmtree(root)
 
 
-def run_tool(command: list[str]) -> str:
-    """Run a program and return its output. Raises ImageError, which quotes the end of it."""
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+def run_tool(command: list[str], folder: Path | None = None) -> str:
+    """Run a program, in a folder, and return its output. Raises ImageError, which quotes the end
+    of it.
+    """
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=folder)
     if done.returncode != 0:
         tail = "\n".join((done.stdout + done.stderr).splitlines()[-30:])
         raise ImageError(f"{command[0]} failed with status {done.returncode}:\n{tail}")
