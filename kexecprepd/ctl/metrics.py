@@ -109,7 +109,11 @@ def _of_origin(properties: Mapping[str, Any]) -> Iterator[Gauge]:
         "Whether this kernel was started by kexec.",
         origin.started_by is StartedBy.KEXEC if known else None,
     )
-    yield _gauge("kexecs", "Kexecs since power-on, by the receipt or by what systemd kept.", origin.kexec_count)
+    yield _gauge(
+        "kexecs",
+        "Kexecs since power-on, by the receipt, or by what systemd kept.",
+        origin.kexec_count,
+    )
     receipt = origin.receipt
     yield _gauge(
         "handover_arrived",

@@ -10,6 +10,7 @@ from .. import __version__
 from ..core.cmdline import runtime_off_option
 from ..core.facilities import present
 from ..core.finding import State
+from ..core.origin import Origin
 from ..core.presence import absent_at_boot
 from ..core.receipt import Receipt
 from ..core.surroundings import OF_FIRMWARE, OF_KEXEC_LOAD, cautions
@@ -21,11 +22,13 @@ from ..reading.clock import now
 from ..reading.firmware import read_firmware
 from ..reading.kernel import read_origin, read_system
 from ..reading.surroundings import read_surroundings
+from .client import Client
 from .exits import CtlError, Exit
 from .here import HERE
 from .load_source import Image, Source, of_daemon, of_tree
 from .loaded import this_boot
 from .offline import Offline
+from .origin_view import origin_of
 from .output import plural
 from .wanted import Wanted
 
@@ -153,10 +156,19 @@ def _receipt(source: Source, image: Image | None, root: Path) -> Receipt:
         region_count=image.region_count if image else 0,
         loader=f"kexecprepctl {__version__}",
         loaded_at=now().realtime,
-        kexec_count=read_origin(root).next_count,
+        kexec_count=_origin(source, root).next_count,
         generation=source.generation,
         had=present(read_firmware(root)),
     )
+
+
+def _origin(source: Source, root: Path) -> Origin:
+    """How this kernel was started: by the daemon where it was asked, as it was given what the
+    kernel before had systemd keep.
+    """
+    if source.generation is None:
+        return read_origin(root)
+    return origin_of(Client().properties())
 
 
 def _by_kernel(wanted: Wanted, root: Path) -> ByKernel:

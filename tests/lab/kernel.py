@@ -102,7 +102,7 @@ def get_kernel() -> Path:
 
 
 def _build(apt: Apt, source: Source, work: Path) -> None:
-    """Leave the kernel and its configuration in `work`/done: it takes minutes, and 3 GB meanwhile."""
+    """Leave the kernel and its configuration in `work`/done: minutes, and 3 GB meanwhile."""
     apt.run("apt-get", "download", "--quiet=2", source.package, folder=work)
     (package,) = work.glob(f"{source.package}_*.deb")
     run_tool(["dpkg-deb", "--extract", str(package), str(work / "package")])
@@ -118,7 +118,7 @@ def _build(apt: Apt, source: Source, work: Path) -> None:
     missing = [name for name in WANTED if f"CONFIG_{name}=y" not in lines]
     if missing:
         raise ImageError(f"{source.package} {source.version} has no {', '.join(missing)}")
-    run_tool(["nice", *make, f"-j{os.cpu_count()}", "bzImage"])
+    run_tool([*make, f"-j{os.cpu_count()}", "bzImage"])
     done = work / "done"
     done.mkdir()
     shutil.copyfile(tree / "arch/x86/boot/bzImage", done / "vmlinuz")
