@@ -19,6 +19,8 @@ from kexecprepd.core.cut import cut_by
 from kexecprepd.core.decoding import DecodeError, decode
 from kexecprepd.core.generation import Handover, changed, first
 from kexecprepd.core.image import ImageError, unpack
+from kexecprepd.core.keepsake import Keepsake
+from kexecprepd.core.keepsake import parse as parse_keepsake
 from kexecprepd.core.receipt import Receipt, parse
 from kexecprepd.core.recording import ABOUT, redacted, shares
 from kexecprepd.core.timestamp import Timestamp
@@ -216,6 +218,8 @@ _RECEIPT = Receipt(
     generation=3,
     had=("variables", "dmi"),
 )
+_KEPT = replace(_RECEIPT, loader="kexecprepd 0.2", had=None, kept=True)
+_KEEPSAKE = Keepsake(_KEPT, replace(_KEPT, kexec_count=None))
 
 _UKI = kernels.uki(
     (".text", b"\xc3" * 700),
@@ -249,6 +253,9 @@ def readers(scratch: Path) -> Mapping[str, Reader]:
             10,
         ),
         "receipt": Reader(parse, (_RECEIPT.pack(), replace(_RECEIPT, had=None).pack()), (), 10),
+        "keepsake": Reader(
+            parse_keepsake, (_KEEPSAKE.pack(), replace(_KEEPSAKE, before=None).pack()), (), 10
+        ),
         "cmdline": Reader(
             _cmdline,
             (

@@ -2,21 +2,25 @@
 """What systemd keeps of the daemon's knowledge: over a restart, and over a kexec to the next."""
 
 import json
+import subprocess
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.daemon import Daemon, running
+from tests.support.daemon import CHECKOUT, Daemon, running
 from tests.support.file_store import ALL_SEALS, NAME, Kept, given
+from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.receipts import FROM, members
 from tests.support.recordings import BOOT_ID, KEXEC_FILE, materialise
+from tests.support.schemas import conform
 
 from .client import Client
 from .hotplug import plug
-from .live import as_json, make_live, run_ctl
+from .live import as_json, make_live, on_machine, run_ctl
 
 pytestmark = pytest.mark.bus
 
@@ -87,6 +91,8 @@ def test_the_next_kernels_daemon_finds_it_and_says_so(
         properties = client.get_all()
         status = run_ctl(second, bus.environment, "status")
         check = as_json(run_ctl(second, bus.environment, "check", "--json=short"))
+        conform("check", check)
+        conform("status", as_json(run_ctl(second, bus.environment, "status", "--json=short")))
         metrics = run_ctl(second, bus.environment, "metrics")
         _, content = kept_of(daemon)
         told = daemon.stderr
@@ -135,3 +141,43 @@ def test_what_cannot_be_used_is_noted_and_nothing_breaks(
     assert ("info", "keepsake-unusable") in {each[:2] for each in findings}
     # How many kexecs there were is not known, nor in the kernel after this one.
     assert "kexec-count" not in content
+
+
+_WHAT_LOAD_TELLS = """
+import sys
+from argparse import Namespace
+from pathlib import Path
+
+from kexecprepd.ctl.here import HERE
+from kexecprepd.ctl.ways import prepare
+from kexecprepd.loader.syscall import Call
+from tests.support.kernels import bzimage
+from tests.support.wanted import wanted
+
+options = Namespace(root=HERE, no_efi=False, no_receipt=False)
+plan = prepare(Call.LOAD, wanted(Path(sys.argv[1]), bzimage()), options).plan
+whole = b"".join(segment.data for segment in plan.segments)
+start = whole.index(b'{"format"')
+print(whole[start : whole.index(b"}", start) + 1].decode())
+"""
+
+
+def test_a_load_by_the_other_call_goes_on_counting(
+    bus: PrivateBus, top: Path, second: Path
+) -> None:
+    make_live(second)
+    left = json.dumps({**members(second, kexec_count=2, had=None), "kept": True}).encode()
+    with running(top, second, with_store(bus), wrapper=given([Kept(left)])):
+        # Sysfs tells of a kexec, and of no receipt: only the daemon knows how many there were.
+        done = subprocess.run(
+            on_machine(second, sys.executable, "-c", _WHAT_LOAD_TELLS, str(top)),
+            env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE,
+        )
+
+    assert done.stderr == ""
+    told = json.loads(done.stdout)
+    assert (told["from-boot-id"], told["kexec-count"]) == (BOOT_ID, 3)
+    assert "kept" not in told
