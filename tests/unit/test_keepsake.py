@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from kexecprepd.core.facilities import FACILITIES
 from kexecprepd.core.finding import Severity
+from kexecprepd.core.generation import changed, parts_of
 from kexecprepd.core.keepsake import LIMIT, Keepsake, parse
 from kexecprepd.core.origin import StartedBy
 from kexecprepd.core.receipt import Receipt, Unusable
@@ -197,6 +198,18 @@ def test_one_that_cannot_be_used_is_noted_and_takes_nothing_away(tmp_path: Path)
     )
     noted = {(each.code, each.severity) for each in assessment.findings}
     assert ("keepsake-unusable", Severity.INFO) in noted
+
+
+def test_a_reading_s_parts_tell_of_it_and_that_it_came_is_no_change_of_the_map(tree: Path) -> None:
+    snapshot = read_snapshot(tree)
+    without = parts_of(snapshot)
+    parts = parts_of(replace(snapshot, kept=OWN))
+    unusable = parts_of(replace(snapshot, kept=Unusable("it is not sealed")))
+
+    assert "kept" not in without
+    assert parts == {**without, "kept": OWN.members()}
+    assert unusable["kept"] == {"unusable": "it is not sealed"}
+    assert changed(without, parts) == ()
 
 
 # What systemd gives, as a process of its own finds it.
