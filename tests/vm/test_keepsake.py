@@ -65,6 +65,12 @@ def receipt(guest: Guest) -> dict[str, Any]:
     return {name: each["data"] for name, each in properties(guest)["Receipt"].items()}
 
 
+def show_figures(told: dict[str, Any], came: dict[str, Any]) -> None:
+    """Print what one kernel told of the one before, for whoever wants to see more than a dot."""
+    shown = {name: told[name] for name in ("BootID", "KexecCount", "Sha256")}
+    print(json.dumps({**shown, "Receipt": came}, indent=2))
+
+
 def stored(guest: Guest) -> int:
     """How many files systemd keeps for the service."""
     return int(show(guest)["NFileDescriptorStore"])
@@ -82,6 +88,7 @@ def test_the_kernels_own_loader_takes_it_along(guest: Guest, number: int) -> Non
     before = kexec(guest)  # which call it is, --syscall=auto decides
 
     told, came = properties(guest), receipt(guest)
+    show_figures(told, came)
     assert before.count == number - 1
     assert (told["StartedBy"], told["KexecCount"]) == ("kexec", number)
     assert (came["from-boot-id"], came["kexec-count"]) == (before.boot_id, number)
@@ -105,6 +112,7 @@ def test_after_kexec_load_the_receipt_goes_on_counting(guest: Guest) -> None:
     before = kexec(guest, "--syscall=load")
 
     told, came = properties(guest), receipt(guest)
+    show_figures(told, came)
     assert (told["KexecCount"], came["kexec-count"]) == (3, 3)
     assert came["from-boot-id"] == before.boot_id
     assert came["sha256"] == before.sha256 == told["Sha256"]
