@@ -36,7 +36,13 @@ _DESCRIPTORS = 64
 _FAILURES = 20
 """After so many it is clear that something is wrong."""
 
-_MOUNT = 'mount -t tmpfs -o size=16m,nr_inodes=4k,mode=700 tmpfs "$0" && exec "$@"'
+# Seen by nobody else, as the mount that it is made on is private here. Not all of them can be: the
+# root of a chroot need be no mount.
+_OWN_MOUNTS = ("unshare", "--mount", "--propagation=unchanged")
+_MOUNT = (
+    'set -e; mount --make-private "$(findmnt --noheadings --output=TARGET --target "$0")"; '
+    'mount -t tmpfs -o size=16m,nr_inodes=4k,mode=700 tmpfs "$0"; exec "$@"'
+)
 
 
 def main() -> int:
@@ -52,7 +58,7 @@ def main() -> int:
         return _fuzz(options)
     with tempfile.TemporaryDirectory(prefix="kexecprepd-fuzz.") as scratch:
         inside = (sys.executable, "-m", "tests.fuzz", *sys.argv[1:], f"--scratch={scratch}")
-        command = ("unshare", "--mount", "sh", "-c", _MOUNT, scratch, *inside)
+        command = (*_OWN_MOUNTS, "sh", "-c", _MOUNT, scratch, *inside)
         # Temporary files of the readers' own are made there, too.
         environment = {**os.environ, "TMPDIR": scratch}
         return subprocess.run(command, env=environment).returncode
