@@ -101,16 +101,21 @@ def cursor_now(guest: Guest, unit: str = UNIT) -> str:
     return shown.rpartition("-- cursor: ")[2].strip() if "-- cursor: " in shown else ""
 
 
+# As long as a command may run: the 25 s of its own are soon over behind another user's thousands
+# of calls, on an emulated processor that has to share its host's.
+_CALL = ("busctl", "--json=short", "--timeout=180", "call")
+
+
 def call(guest: Guest, member: str, *arguments: str) -> list[Any]:
     """What a method answers to root, arguments as busctl takes them. Raises CommandError."""
-    command = ["busctl", "--json=short", "call", NAME, PATHS[MANAGER], MANAGER, member]
+    command = [*_CALL, NAME, PATHS[MANAGER], MANAGER, member]
     data: list[Any] = json.loads(guest.run([*command, *arguments]).stdout)["data"]
     return data
 
 
 def properties(guest: Guest, user: str | None = None) -> dict[str, Any]:
     """Every property of Manager, by its name."""
-    command = ["busctl", "--json=short", "call", NAME, PATHS[MANAGER], PROPERTIES, "GetAll"]
+    command = [*_CALL, NAME, PATHS[MANAGER], PROPERTIES, "GetAll"]
     done = guest.run([*command, "s", MANAGER], user=user)
     return {name: each["data"] for name, each in json.loads(done.stdout)["data"][0].items()}
 
