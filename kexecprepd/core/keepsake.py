@@ -8,13 +8,17 @@ the kernel can (KHO); root may have put anything there.
 """
 
 import json
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from . import receipt
 from .receipt import Receipt, Unusable, json_object, of_members
 
-LIMIT = 8192
-"""Bytes of a keepsake at most: a kernel that does not take it up loses its memory for that boot."""
+LIMIT = 2 * receipt.LIMIT
+"""Bytes of a keepsake at most, which is two receipts: a kernel that does not take it up loses its
+memory for that boot.
+"""
 
 BEFORE = "before"
 
@@ -29,7 +33,7 @@ class Keepsake:
     def pack(self) -> bytes:
         """The JSON object in UTF-8; the same content is the same bytes."""
         before = {} if self.before is None else {BEFORE: self.before.members()}
-        return json.dumps({**self.own.members(), **before}, separators=(",", ":")).encode("ascii")
+        return _packed({**self.own.members(), **before})
 
     def for_boot(self, boot_id: str) -> Receipt | None:
         """What the kernel before the one of this boot had left; None where it left nothing."""
@@ -45,11 +49,39 @@ def parse(payload: bytes | None) -> Keepsake | Unusable:
     before = _receipt(content[BEFORE]) if BEFORE in content else None
     if isinstance(own, Unusable):
         return own
-    return before if isinstance(before, Unusable) else Keepsake(own, before)
+    if isinstance(before, Unusable):
+        return before
+    if before is not None and before.from_boot_id == own.from_boot_id:
+        return Unusable("it says of one boot that it came before itself")
+    return Keepsake(own, before)
+
+
+def the_one(found: Iterable[Keepsake | Unusable], boot_id: str) -> Keepsake | Unusable | None:
+    """Which of all that was kept counts in this boot: its own, or else that after the most kexecs,
+    as clocks can be set back; one of no use only where there is nothing else.
+    """
+    found = tuple(found)
+    usable = [each for each in found if isinstance(each, Keepsake)]
+    if not usable:
+        return found[0] if found else None
+
+    def order(each: Keepsake) -> tuple[bool, int, int]:
+        own = each.own
+        return own.from_boot_id == boot_id, own.kexec_count or 0, own.loaded_at
+
+    return max(usable, key=order)
 
 
 def _receipt(content: Any) -> Receipt | Unusable:
     if not isinstance(content, dict):
         return Unusable(f"its {BEFORE} is no JSON object")
     found = of_members(content)
-    return replace(found, kept=True) if isinstance(found, Receipt) else found
+    if isinstance(found, Unusable):
+        return found
+    if len(_packed(found.members())) > receipt.LIMIT:
+        return Unusable(f"a receipt in it is longer than {receipt.LIMIT} bytes")
+    return replace(found, kept=True)
+
+
+def _packed(members: Mapping[str, Any]) -> bytes:
+    return json.dumps(members, separators=(",", ":")).encode("ascii")

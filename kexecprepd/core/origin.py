@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from ..abi.bootparam import BootParams
-from .receipt import Receipt, Unusable
+from .receipt import MOST_KEXECS, Receipt, Unusable
 from .snapshot import SetupData, by_kexec, receipt_among
 
 
@@ -37,8 +37,11 @@ class Origin:
 
     @property
     def next_count(self) -> int | None:
-        """`kexec_count` of a kernel that this one starts."""
-        return None if self.kexec_count is None else self.kexec_count + 1
+        """`kexec_count` of a kernel that this one starts; None as well where a receipt cannot tell
+        so many.
+        """
+        count = self.kexec_count
+        return None if count is None or count >= MOST_KEXECS else count + 1
 
 
 def origin(

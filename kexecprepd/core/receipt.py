@@ -24,6 +24,10 @@ SIZE = 1024
 
 _U32 = (1 << 32) - 1
 _I63 = (1 << 63) - 1
+
+MOST_KEXECS = _U32
+"""What `kexec_count` is at most."""
+
 _BOOT_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _DIGEST = re.compile(r"([0-9a-f]{64})?")
 _WORDS = re.compile(r"[ -~]{1,64}")
@@ -95,9 +99,14 @@ class Unusable:
 
 
 def parse(payload: bytes | None) -> Receipt | Unusable:
-    """Take a receipt apart; None stands for one that is longer than LIMIT."""
+    """Take a receipt apart; None stands for one that is longer than LIMIT. A loader wrote it, so it
+    is not `kept`, whatever it says.
+    """
     content = json_object(payload, LIMIT)
-    return content if isinstance(content, Unusable) else of_members(content)
+    if isinstance(content, Unusable):
+        return content
+    content.pop("kept", None)
+    return of_members(content)
 
 
 def json_object(payload: bytes | None, limit: int) -> dict[str, Any] | Unusable:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from . import image
 from .finding import Finding, Severity, State, kinds
-from .rules import validate
+from .rules import of_arrival, validate
 from .snapshot import Snapshot
 from .unreadable import Unreadable
 from .unsupported import CONTAINED, unsupported
@@ -39,7 +39,8 @@ def assess(reading: Snapshot | Unreadable) -> Assessment:
         return Assessment(State.INVALID, reading.sentence, (failure,), None, "")
     nothing = unsupported(reading)
     if nothing is not None:
-        return Assessment(State.UNSUPPORTED, nothing.message, (nothing,), None, "")
+        findings = (nothing, *of_arrival(reading))
+        return Assessment(State.UNSUPPORTED, nothing.message, findings, None, "")
     findings = validate(reading)
     state = _state(findings)
     data = image.compose(reading).pack() if state.has_image else None

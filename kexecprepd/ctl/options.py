@@ -226,7 +226,7 @@ def _add_load_options(load: Parser) -> None:
         help="load nothing, and print what would be placed where in memory",
     )
     load.add_argument(
-        "--no-efi", action="store_true", help="leave EFI out; the daemon is not asked then"
+        "--no-efi", action="store_true", help="leave EFI out; the daemon need not run then"
     )
     load.add_argument(
         "--no-receipt",

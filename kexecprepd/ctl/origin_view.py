@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from ..core.facilities import FACILITIES, Firmware, fate, had
+from ..core.finding import State
 from ..core.origin import Origin, StartedBy
 from ..core.receipt import Receipt, of_members
 from .output import plural, wide
@@ -20,9 +21,12 @@ def origin_of(properties: Mapping[str, Any]) -> Origin:
 
 
 def arrived(receipt: Receipt, properties: Mapping[str, Any]) -> bool | None:
-    """Whether what the receipt says was handed over is what this kernel shows; None where a daemon
-    had nothing to hand over, and the kernel may have packed EFI all the same.
+    """Whether what the receipt says was handed over is what this kernel shows; None where that is
+    not known: nothing of it could be read, or a daemon had nothing to hand over, and the kernel may
+    have packed EFI all the same.
     """
+    if properties["State"] == State.INVALID and not properties["RegionCount"]:
+        return None
     if not receipt.sha256:
         return None if receipt.kept else True
     shown = (properties["Sha256"], properties["RegionCount"])
@@ -45,9 +49,11 @@ def as_text(
     else:
         how = f"loaded {_ago(realtime - receipt.loaded_at)} by {receipt.loader}"
         what = "what was handed over"
-    outcome = {None: f"{what} is not known", True: f"{what} is what arrived"}.get(
-        arrived(receipt, properties), f"{what} is not what arrived"
-    )
+    outcome = {
+        None: f"whether {what} is what arrived is not known",
+        True: f"{what} is what arrived",
+        False: f"{what} is not what arrived",
+    }[arrived(receipt, properties)]
     if not receipt.sha256 and not receipt.kept:
         outcome = "EFI was left out"
     return (

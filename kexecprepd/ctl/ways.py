@@ -10,7 +10,7 @@ from .. import __version__
 from ..core.cmdline import runtime_off_option
 from ..core.facilities import present
 from ..core.finding import State
-from ..core.origin import Origin
+from ..core.origin import Origin, StartedBy
 from ..core.presence import absent_at_boot
 from ..core.receipt import Receipt
 from ..core.surroundings import OF_FIRMWARE, OF_KEXEC_LOAD, cautions
@@ -156,19 +156,23 @@ def _receipt(source: Source, image: Image | None, root: Path) -> Receipt:
         region_count=image.region_count if image else 0,
         loader=f"kexecprepctl {__version__}",
         loaded_at=now().realtime,
-        kexec_count=_origin(source, root).next_count,
+        kexec_count=_origin(root).next_count,
         generation=source.generation,
         had=present(read_firmware(root)),
     )
 
 
-def _origin(source: Source, root: Path) -> Origin:
-    """How this kernel was started: by the daemon where it was asked, as it was given what the
-    kernel before had systemd keep.
+def _origin(root: Path) -> Origin:
+    """How this kernel was started. Where a kexec has left no receipt, the daemon may know more: it
+    was given what the kernel before had systemd keep.
     """
-    if source.generation is None:
-        return read_origin(root)
-    return origin_of(Client().properties())
+    shown = read_origin(root)
+    if root != HERE or shown.receipt or shown.started_by is StartedBy.BOOT_LOADER:
+        return shown
+    try:
+        return origin_of(Client().properties())
+    except CtlError:
+        return shown  # then nobody knows the count, and the receipt is without it
 
 
 def _by_kernel(wanted: Wanted, root: Path) -> ByKernel:

@@ -154,7 +154,7 @@ def _of_the_moment(reading: Snapshot | Unreadable) -> Unreadable | None:
 def _log_assessment(current: Handover) -> None:
     assessment = current.assessment
     for kind in kinds(assessment.findings):
-        if assessment.state is not State.UNSUPPORTED:  # there the reason says it all
+        if kind.first.message != assessment.reason:  # which is told below
             level = _LEVELS[kind.first.severity]
             log.log(level, "%s: %s %s", kind.first.code, kind.message, kind.first.hint)
     worst = logging.ERROR if assessment.state is State.INVALID else logging.INFO

@@ -9,7 +9,7 @@ systemd.service(5), and docs/FILE_DESCRIPTOR_STORE.md of systemd.
 import fcntl
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Sequence
 from contextlib import suppress
 
 from .. import __version__
@@ -19,6 +19,8 @@ from ..core.origin import Origin
 from ..core.receipt import Receipt, Unusable
 from . import memfd
 from .notify import Notifier
+from .retry import Retry
+from .timer import Timer
 
 NAME = "kexecprepd-handover"
 """What systemd calls it; the file's own name does not come over a kexec."""
@@ -26,32 +28,31 @@ NAME = "kexecprepd-handover"
 _FIRST = 3
 """SD_LISTEN_FDS_START."""
 
+_MOST_DIGITS = 5
+"""Of LISTEN_FDS: the store is bounded by the service's own limit of descriptors."""
+
 log = logging.getLogger(__name__)
 
 
-def received() -> Keepsake | Unusable | None:
-    """What systemd kept by our name, the latest of several; None where it kept nothing.
+def received() -> tuple[Keepsake | Unusable, ...]:
+    """All that systemd kept by our name.
 
-    For the start of the process: what systemd has passed is closed, whatever it is.
+    What systemd has passed is closed, whatever it is: for the very start of the process, before
+    anything of ours could have got one of these descriptors.
     """
-    found = [_parsed(fd) for fd in _passed()]
-    usable = [each for each in found if isinstance(each, Keepsake)]
-    if usable:
-        return max(usable, key=lambda each: each.own.loaded_at)
-    return found[0] if found else None
-
-
-def _passed() -> Iterator[int]:
-    """The descriptors of our name, each open until the next one is asked for."""
     count = os.environ.get("LISTEN_FDS", "")
-    if os.environ.get("LISTEN_PID") != str(os.getpid()) or not count.isdecimal():
-        return
+    ours = os.environ.get("LISTEN_PID") == str(os.getpid())
+    if not ours or not count.isdecimal() or len(count) > _MOST_DIGITS:
+        return ()
     names = os.environ.get("LISTEN_FDNAMES", "").split(":")
-    for fd, name in enumerate(names[: int(count)], _FIRST):
-        if name == NAME:
-            yield fd
-        with suppress(OSError):
+    found = []
+    for number in range(int(count)):
+        fd = _FIRST + number
+        if names[number : number + 1] == [NAME]:
+            found.append(_parsed(fd))
+        with suppress(OSError):  # it was none
             os.close(fd)
+    return tuple(found)
 
 
 def _parsed(fd: int) -> Keepsake | Unusable:
@@ -69,28 +70,49 @@ class Keeper:
     """Has systemd keep each handover in place of the one before."""
 
     def __init__(
-        self, notifier: Notifier, found: Keepsake | Unusable | None, before: Receipt | None
+        self,
+        notifier: Notifier,
+        found: Sequence[Keepsake | Unusable],
+        before: Receipt | None,
+        timer: Timer,
     ) -> None:
-        """`found` is what systemd keeps now, `before` what the kernel before this one had left."""
+        """`found` is all that systemd keeps now, `before` what the kernel before this one had left,
+        `timer` for another try.
+        """
         self._notifier = notifier
         self._before = before
-        self._kept = found.pack() if isinstance(found, Keepsake) else b""
+        # Of several all have to go, and what is of no use has to.
+        (only,) = found if len(found) == 1 else (None,)
+        self._kept = only.pack() if isinstance(only, Keepsake) else None
+        self._wanted = b""
+        self._retry = Retry(self._keep, timer)
 
     def keep(self, handover: Handover, origin: Origin) -> None:
-        """Have it kept, if it is not already; without a store nothing is done."""
-        if not self._notifier.has_store:
-            return
-        payload = Keepsake(_receipt(handover, origin), self._before).pack()
-        if payload == self._kept:
-            return
+        """Have it kept, and try until it is; nothing is done where it is already, or where there is
+        no store.
+        """
+        if self._notifier.has_store:
+            self._wanted = Keepsake(_receipt(handover, origin), self._before).pack()
+            self._keep()
+
+    def stop(self) -> None:
+        """Try no longer."""
+        self._retry.stop()
+
+    def _keep(self) -> None:
+        if self._kept != self._wanted:
+            self._kept = self._wanted if self._given() else None
+        self._retry.heard(failed=self._kept is None)
+
+    def _given(self) -> bool:
+        """Whether systemd could be given it; if not, it may have nothing now."""
         try:
-            fd = memfd.sealed(NAME, payload)
+            fd = memfd.sealed(NAME, self._wanted)
         except OSError as error:
             log.warning("systemd is given nothing to keep over a kexec: %s", error.strerror)
-            return
+            return False
         try:
-            if self._notifier.store(NAME, fd):
-                self._kept = payload
+            return self._notifier.store(NAME, fd)
         finally:
             os.close(fd)
 

@@ -4,14 +4,15 @@
 import gc
 import logging
 import signal
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from gi.repository import GLib
 
-from ..core.keepsake import Keepsake
+from ..core.keepsake import Keepsake, the_one
 from ..core.origin import Origin, StartedBy
-from ..core.receipt import Receipt
+from ..core.receipt import Receipt, Unusable
 from ..core.unreadable import Unreadable
 from ..reading.clock import boot_id
 from ..reading.kernel import read_origin
@@ -39,9 +40,10 @@ log = logging.getLogger(__name__)
 
 def run(root: Path, level: int) -> int:
     """Serve until SIGTERM or SIGINT (returns 0), or until that cannot be done (returns 1)."""
+    found = keepsake.received()
     log_control = journal.set_up(root, level)
     try:
-        daemon = Daemon(root, log_control)
+        daemon = Daemon(root, log_control, found)
     except BusUnavailable as error:
         log.error("%s", error.reason)
         return 1
@@ -54,8 +56,15 @@ def run(root: Path, level: int) -> int:
 class Daemon:
     """Owns the main loop; everything happens in it, one thing after the other."""
 
-    def __init__(self, root: Path, log_control: journal.LogControl) -> None:
-        """Raises BusUnavailable without a bus or a free name, OSError without a boot id."""
+    def __init__(
+        self,
+        root: Path,
+        log_control: journal.LogControl,
+        found: Sequence[Keepsake | Unusable],
+    ) -> None:
+        """`found` is what systemd kept. Raises BusUnavailable without a bus or a free name, OSError
+        without a boot id.
+        """
         self._loop = GLib.MainLoop()
         self._status = 0
         self._failed = False
@@ -65,11 +74,13 @@ class Daemon:
         # Before the first reading, so that no change falls between the two.
         self._watcher = MemoryWatcher(lambda: self._follower.look())
         self._retry = Retry(lambda: self._follower.look(), Timer())
-        boot, found = boot_id(root), keepsake.received()
-        kept = found.for_boot(boot) if isinstance(found, Keepsake) else found
+        boot = boot_id(root)
+        one = the_one(found, boot)
+        kept = one.for_boot(boot) if isinstance(one, Keepsake) else one
         self._follower = Follower(root, boot, kept)
         origin = read_origin(root, kept)
-        keeper = keepsake.Keeper(self._notifier, found, kept if isinstance(kept, Receipt) else None)
+        before = kept if isinstance(kept, Receipt) else None
+        self._keeper = keepsake.Keeper(self._notifier, found, before, Timer())
         manager = Manager(self._follower.handover, origin, self._follower.refresh)
         bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
         bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
@@ -77,9 +88,11 @@ class Daemon:
         # The cache first: a loader that hears of a handover finds it there.
         self._follower.subscribe(lambda handover, _: cache.keep(root, handover))
         self._follower.subscribe(manager.show)
-        self._follower.subscribe(lambda handover, _: keeper.keep(handover, origin))
+        self._follower.subscribe(lambda handover, _: self._keeper.keep(handover, origin))
         # With the name comes the right to the cache: no second daemon gets this far.
         _log_origin(origin)
+        findings_tell = None if self._follower.handover.snapshot is None else one
+        _log_unusable(each for each in found if each is not findings_tell)
         self._follower.begin()
         # READY=1 tells systemd of this one.
         self._follower.subscribe(lambda *_: self._notifier.status(self._words()))
@@ -102,6 +115,7 @@ class Daemon:
         self._notifier.stopping()
         self._watcher.stop()
         self._retry.stop()
+        self._keeper.stop()
         return self._status
 
     def _follow_up(self) -> None:
@@ -161,6 +175,12 @@ def _log_origin(origin: Origin) -> None:
         )
     elif origin.started_by is StartedBy.KEXEC:
         log.info("Started by kexec, without a receipt that can be used")
+
+
+def _log_unusable(found: Iterable[Keepsake | Unusable]) -> None:
+    for each in found:
+        if isinstance(each, Unusable):
+            log.info("What systemd kept for the daemon cannot be used: %s.", each.problem)
 
 
 def _collect_what_comes() -> None:

@@ -60,11 +60,12 @@ class Notifier:
         return self._notifier is not None and bool(os.environ.get("FDSTORE"))
 
     def store(self, name: str, fd: int) -> bool:
-        """Have systemd keep an open file, in place of what it keeps by that name; False where it
-        could not be told, which is logged.
+        """Have systemd keep an open file, in place of all that it keeps by that name; False where
+        it could not be told, which is logged: then it keeps what it had, or nothing.
         """
-        self._send("FDSTOREREMOVE=1", f"FDNAME={name}")
-        return self._send("FDSTORE=1", f"FDNAME={name}", fds=[fd])
+        name = f"FDNAME={name}"
+        removed = self._send("FDSTOREREMOVE=1", name)
+        return removed and self._send("FDSTORE=1", name, fds=[fd])
 
     def _send(self, *lines: str, fds: Sequence[int] = ()) -> bool:
         if self._notifier is None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Has sysfs read again after a reading that failed for the moment, until one succeeds."""
+"""Has something done again that failed for the moment, until it succeeds."""
 
 from collections.abc import Callable
 
@@ -15,18 +15,18 @@ LONGEST_MSEC = 60_000
 class Retry:
     """Waits longer each time, as what is short now may be short for long."""
 
-    def __init__(self, look: Callable[[], object], timer: Timer) -> None:
-        """`look` reads sysfs, and has `heard` called with what came of it."""
-        self._look = look
+    def __init__(self, again: Callable[[], object], timer: Timer) -> None:
+        """`again` tries it, and has `heard` called with what came of it."""
+        self._again = again
         self._timer = timer
         self._delay = FIRST_MSEC
 
     def heard(self, *, failed: bool) -> None:
-        """A reading failed for the moment, so there will be another; or one did not."""
+        """A try failed for the moment, so there will be another; or it did not."""
         if not failed:
             self.stop()
         elif not self._timer.running:
-            self._timer.start(self._delay, self._look)
+            self._timer.start(self._delay, self._again)
             self._delay = min(2 * self._delay, LONGEST_MSEC)
 
     def stop(self) -> None:

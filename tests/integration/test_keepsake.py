@@ -15,7 +15,7 @@ from tests.support.file_store import ALL_SEALS, NAME, Kept, given
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 from tests.support.receipts import FROM, members
-from tests.support.recordings import BOOT_ID, KEXEC_FILE, materialise
+from tests.support.recordings import BOOT_ID, KEXEC_FILE, materialise, remove
 from tests.support.schemas import conform
 
 from .client import Client
@@ -124,6 +124,40 @@ def test_a_restart_still_knows_the_kernel_before(
         assert not [each for each in daemon.notify.drain() if "FDSTORE" in each]
 
 
+def test_a_change_of_the_map_takes_nothing_of_it_away(
+    bus: PrivateBus, top: Path, second: Path, client: Client
+) -> None:
+    left = json.dumps({**members(second, sha256="ab" * 32, had=None), "kept": True}).encode()
+    with running(top, second, with_store(bus), wrapper=given([Kept(left)])):
+        before = client.get_all()["Receipt"]
+        plug(second)
+        client.call("Refresh")
+        after = client.get_all()
+        findings = client.call("GetFindings")
+
+    assert (after["Generation"], after["Receipt"]) == (2, before)
+    assert ("warning", "keepsake-differs") in {each[:2] for each in findings}
+
+
+def test_what_is_of_no_use_beside_what_is_our_own_goes_and_is_told(
+    bus: PrivateBus, top: Path, second: Path
+) -> None:
+    with running(top, second, with_store(bus)) as daemon:
+        file, content = kept_of(daemon)
+
+    with running(top, second, with_store(bus), wrapper=given([Kept(b"{"), file])) as daemon:
+        assert kept_of(daemon) == (file, content)
+        assert "What systemd kept for the daemon cannot be used: it is not JSON." in daemon.stderr
+
+
+def test_files_that_systemd_names_and_does_not_pass_are_not_taken_from_the_bus(
+    bus: PrivateBus, top: Path, second: Path, client: Client
+) -> None:
+    nothing = ("sh", "-c", 'LISTEN_PID=$$ LISTEN_FDS=1 LISTEN_FDNAMES="$0" exec "$@"', NAME)
+    with running(top, second, with_store(bus), wrapper=nothing):
+        assert client.get_all()["State"] == "ready"
+
+
 @pytest.mark.parametrize(
     "file",
     [Kept(b"{"), Kept(b" " * 10_000), Kept(b"{}", seals=0), Kept(b'{"format": 2}'), Kept(None)],
@@ -154,7 +188,7 @@ from kexecprepd.loader.syscall import Call
 from tests.support.kernels import bzimage
 from tests.support.wanted import wanted
 
-options = Namespace(root=HERE, no_efi=False, no_receipt=False)
+options = Namespace(root=HERE, no_efi=sys.argv[2] == "--no-efi", no_receipt=False)
 plan = prepare(Call.LOAD, wanted(Path(sys.argv[1]), bzimage()), options).plan
 whole = b"".join(segment.data for segment in plan.segments)
 start = whole.index(b'{"format"')
@@ -162,15 +196,18 @@ print(whole[start : whole.index(b"}", start) + 1].decode())
 """
 
 
+@pytest.mark.parametrize("how", ["with EFI", "--no-efi", "EFI was lost"])
 def test_a_load_by_the_other_call_goes_on_counting(
-    bus: PrivateBus, top: Path, second: Path
+    how: str, bus: PrivateBus, top: Path, second: Path
 ) -> None:
     make_live(second)
     left = json.dumps({**members(second, kexec_count=2, had=None), "kept": True}).encode()
+    if how == "EFI was lost":
+        remove(second, "sys/firmware/efi")
     with running(top, second, with_store(bus), wrapper=given([Kept(left)])):
         # Sysfs tells of a kexec, and of no receipt: only the daemon knows how many there were.
         done = subprocess.run(
-            on_machine(second, sys.executable, "-c", _WHAT_LOAD_TELLS, str(top)),
+            on_machine(second, sys.executable, "-c", _WHAT_LOAD_TELLS, str(top), how),
             env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
             capture_output=True,
             text=True,

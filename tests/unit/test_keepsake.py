@@ -2,7 +2,7 @@
 """The keepsake: what a daemon has systemd keep, and what the next kernel's daemon makes of it."""
 
 import json
-import subprocess
+import struct
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -12,35 +12,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kexecprepd.core.facilities import FACILITIES
-from kexecprepd.core.finding import Severity
+from kexecprepd.core.finding import Finding, Severity, State
 from kexecprepd.core.generation import changed, parts_of
-from kexecprepd.core.keepsake import LIMIT, Keepsake, parse
+from kexecprepd.core.keepsake import LIMIT, Keepsake, parse, the_one
 from kexecprepd.core.origin import StartedBy
-from kexecprepd.core.receipt import Receipt, Unusable
+from kexecprepd.core.receipt import LIMIT as RECEIPT_LIMIT
+from kexecprepd.core.receipt import MOST_KEXECS, Receipt, Unusable
 from kexecprepd.core.rules import validate
+from kexecprepd.core.snapshot import Snapshot
 from kexecprepd.core.verdict import assess
-from kexecprepd.daemon.keepsake import received
 from kexecprepd.reading.kernel import read_origin
-from tests.support.daemon import CHECKOUT
-from tests.support.file_store import ALL_SEALS, NAME, Kept
-from tests.support.file_store import given as given_files
+from tests.support.keepsakes import BEFORE, OWN
 from tests.support.made_up import EXAMPLES
-from tests.support.notify_socket import DEADLINE
 from tests.support.receipts import FROM, add_receipt, members
-from tests.support.recordings import FIRST_KERNEL, KEXEC_FILE, KEXEC_SYSCALL, materialise, remove
+from tests.support.recordings import (
+    BOOT_PARAMS,
+    FIRST_KERNEL,
+    KEXEC_FILE,
+    KEXEC_SYSCALL,
+    SETUP_DATA,
+    materialise,
+    patch,
+    remove,
+)
 from tests.support.snapshots import read_snapshot
 
-OWN = Receipt(
-    from_boot_id=FROM,
-    sha256="ab" * 32,
-    region_count=8,
-    loader="kexecprepd 0.2",
-    loaded_at=1_800_000_000_000_000,
-    kexec_count=2,
-    generation=3,
-    kept=True,
-)
-BEFORE = replace(OWN, from_boot_id="7a" + FROM[2:], kexec_count=1)
 WHOLE: dict[str, Any] = json.loads(Keepsake(OWN, BEFORE).pack())
 
 
@@ -92,6 +88,8 @@ def test_of_this_boot_it_is_our_own_and_of_another_the_last_kernels() -> None:
         (json.dumps({**WHOLE, "sha256": "x"}).encode(), "sha256"),
         (json.dumps({**WHOLE, "before": []}).encode(), "before"),
         (json.dumps({**WHOLE, "before": {**WHOLE, "loader": "\x1b"}}).encode(), "loader"),
+        (json.dumps({**WHOLE, "before": OWN.members()}).encode(), "before itself"),
+        (json.dumps({**WHOLE, "had": ["x" * 32] * 120}).encode(), "longer than 4096 bytes"),
     ],
 )
 def test_damage_ends_in_words(payload: bytes | None, words: str) -> None:
@@ -99,6 +97,51 @@ def test_damage_ends_in_words(payload: bytes | None, words: str) -> None:
 
     assert isinstance(found, Unusable)
     assert words in found.problem
+
+
+def test_a_receipt_that_is_as_long_as_can_be_is_read_again_as_what_was_before() -> None:
+    names: list[str] = []
+    longest = OWN
+    while len(Keepsake(longest, None).pack()) <= RECEIPT_LIMIT - 45:
+        names.append("x" * 32)
+        longest = replace(OWN, had=tuple(names))
+
+    found = parse(Keepsake(longest, None).pack())
+
+    assert isinstance(found, Keepsake)
+    ours = Keepsake(BEFORE, found.own)
+    assert parse(ours.pack()) == ours
+
+
+def test_one_that_is_as_long_as_can_be_is_read() -> None:
+    whole = json.dumps(WHOLE).encode()
+
+    assert parse(whole.ljust(LIMIT)) == parse(whole)
+
+
+LATER = replace(OWN, loaded_at=OWN.loaded_at + 9)
+FOREIGN = Keepsake(replace(LATER, kexec_count=9), None)
+
+
+@pytest.mark.parametrize(
+    ("found", "right"),
+    [
+        ((), None),
+        ((Unusable("it is not JSON"),), Unusable("it is not JSON")),
+        ((Unusable("it is not JSON"), FOREIGN), FOREIGN),
+        ((FOREIGN, Keepsake(BEFORE, None)), Keepsake(BEFORE, None)),
+        ((Keepsake(OWN, None), Keepsake(replace(LATER, kexec_count=1), None)), 0),
+        ((Keepsake(OWN, None), Keepsake(replace(OWN, kexec_count=None), None)), 0),
+        ((Keepsake(OWN, None), Keepsake(replace(OWN, loaded_at=1), None)), 0),
+    ],
+    ids=["none", "useless", "beside a useless", "our own", "more kexecs", "a count", "later"],
+)
+def test_of_several_one_counts(
+    found: tuple[Keepsake | Unusable, ...], right: Keepsake | Unusable | int | None
+) -> None:
+    right = found[right] if isinstance(right, int) else right
+    for order in (found, found[::-1]):
+        assert the_one(order, BEFORE.from_boot_id) == right
 
 
 JSON = st.recursive(
@@ -153,6 +196,32 @@ def test_it_tells_of_a_kexec_that_the_kernel_does_not_show(tree: Path) -> None:
     assert read_origin(tree, Unusable("it is not JSON")).started_by is StartedBy.UNKNOWN
 
 
+def test_it_counts_where_the_receipt_cannot_be_used(tmp_path: Path) -> None:
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+    add_receipt(root, format=2)
+
+    found = read_origin(root, kept(root, kexec_count=4))
+
+    assert (found.started_by, found.kexec_count) == (StartedBy.KEXEC, 4)
+
+
+def test_what_a_loader_wrote_is_not_taken_for_what_systemd_kept(tmp_path: Path) -> None:
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+    add_receipt(root, kept=True)
+
+    found = read_origin(root)
+
+    assert found.receipt is not None
+    assert not found.receipt.kept
+
+
+def test_a_count_that_no_receipt_can_tell_is_not_told(tmp_path: Path) -> None:
+    root = materialise(KEXEC_FILE, tmp_path)
+
+    for count, then in ((MOST_KEXECS - 1, MOST_KEXECS), (MOST_KEXECS, None)):
+        assert read_origin(root, kept(root, kexec_count=count)).next_count == then
+
+
 def test_it_is_not_believed_where_a_boot_loader_was(tmp_path: Path) -> None:
     root = materialise(FIRST_KERNEL, tmp_path)
 
@@ -175,16 +244,74 @@ def test_a_daemon_that_had_no_image_says_nothing_of_what_the_kernel_packed(tmp_p
     assert "keepsake-differs" not in {finding.code for finding in validate(snapshot)}
 
 
+def test_a_region_that_the_kernel_split_as_it_packed_them_is_nothing_lost(tmp_path: Path) -> None:
+    """The daemon tells of regions as they are joined again, the kernel hands on the pieces."""
+    root = materialise(KEXEC_FILE, tmp_path)
+    patch(root, BOOT_PARAMS, 0x1D4, struct.pack("<I", 48 * 9))
+    snapshot = read_snapshot(root)
+
+    assert snapshot.handed_regions == 9
+    assert assess(replace(snapshot, kept=kept(root))) == assess(snapshot)
+
+
+def told(snapshot: Snapshot, code: str) -> list[Finding]:
+    return [each for each in validate(snapshot) if each.code == code]
+
+
+@pytest.mark.parametrize("name", ["kexec_count", "sha256"])
+@pytest.mark.parametrize("here", [True, False])
+def test_what_one_of_both_does_not_tell_is_no_difference(
+    name: str, here: bool, tmp_path: Path
+) -> None:
+    nothing: dict[str, Any] = {"kexec_count": None, "sha256": ""}
+    root = materialise(KEXEC_SYSCALL, tmp_path)
+    add_receipt(root, **({name: nothing[name]} if here else {}))
+    left = replace(kept(root), **({} if here else {name: nothing[name]}))
+
+    assert not told(replace(read_snapshot(root), kept=left), "keepsake-differs")
+
+
+def test_what_was_kept_through_a_start_by_a_boot_loader_is_told_as_that(tmp_path: Path) -> None:
+    root = materialise(FIRST_KERNEL, tmp_path)
+
+    (finding,) = told(replace(read_snapshot(root), kept=kept(root)), "keepsake-differs")
+
+    assert finding.message.startswith("A boot loader started this kernel")
+
+
+def test_where_no_efi_arrived_what_was_kept_says_that_there_was(tmp_path: Path) -> None:
+    root = materialise(KEXEC_FILE, tmp_path)
+    left = kept(root)
+    for lost in ("sys/firmware/efi", f"{SETUP_DATA}/1"):
+        remove(root, lost)
+
+    assessment = assess(replace(read_snapshot(root), kept=left))
+
+    assert assessment.state is State.UNSUPPORTED
+    assert [each.code for each in assessment.findings] == ["not-uefi", "keepsake-differs"]
+    assert assessment.count(Severity.WARNING) == 1
+
+
+def test_where_there_is_no_efi_a_useless_one_is_noted_all_the_same(tmp_path: Path) -> None:
+    root = materialise(KEXEC_FILE, tmp_path)
+    remove(root, "sys/firmware/efi")
+
+    assessment = assess(replace(read_snapshot(root), kept=Unusable("it is not JSON")))
+
+    assert [each.code for each in assessment.findings] == ["not-uefi", "keepsake-unusable"]
+
+
 @pytest.mark.parametrize("name", ["from_boot_id", "kexec_count", "sha256"])
 def test_what_differs_from_the_receipt_is_named(name: str, tmp_path: Path) -> None:
     root = materialise(KEXEC_SYSCALL, tmp_path)
     add_receipt(root)
+    told_by_receipt = {"from_boot_id": FROM, "kexec_count": "1", "sha256": kept(root).sha256}
     other = {"from_boot_id": BEFORE.from_boot_id, "kexec_count": 9, "sha256": "cd" * 32}[name]
     snapshot = replace(read_snapshot(root), kept=kept(root, **{name: other}))
 
     (finding,) = (each for each in validate(snapshot) if each.code == "keepsake-differs")
 
-    assert finding.details["kept"] == str(other)
+    assert finding.details == {"receipt": told_by_receipt[name], "kept": str(other)}
 
 
 def test_one_that_cannot_be_used_is_noted_and_takes_nothing_away(tmp_path: Path) -> None:
@@ -210,59 +337,3 @@ def test_a_reading_s_parts_tell_of_it_and_that_it_came_is_no_change_of_the_map(t
     assert parts == {**without, "kept": OWN.members()}
     assert unusable["kept"] == {"unusable": "it is not sealed"}
     assert changed(without, parts) == ()
-
-
-# What systemd gives, as a process of its own finds it.
-
-
-def found_by_process(*files: Kept) -> str:
-    """What `received` makes of these files, and which descriptors are then left of them."""
-    program = (
-        "import os; from kexecprepd.daemon.keepsake import received; found = received(); "
-        "print(found, [fd for fd in range(3, 8) if os.path.exists(f'/proc/self/fd/{fd}')], sep='|')"
-    )
-    command = [*given_files(files), "/usr/bin/python3", "-c", program]
-    done = subprocess.run(
-        command, cwd=CHECKOUT, capture_output=True, text=True, timeout=DEADLINE, check=True
-    )
-    assert done.stderr == ""
-    found, _, left = done.stdout.strip().rpartition("|")
-    assert left == "[]"
-    return found
-
-
-def test_what_systemd_gives_is_found_by_its_name_wherever_its_position_is() -> None:
-    keepsake = Keepsake(OWN, BEFORE)
-
-    assert found_by_process(Kept(b"{}", name="other"), Kept(keepsake.pack())) == str(keepsake)
-
-
-def test_the_latest_of_several_counts() -> None:
-    later = Keepsake(replace(OWN, loaded_at=OWN.loaded_at + 1), None)
-    files = [Kept(b"{"), Kept(later.pack()), Kept(Keepsake(OWN, None).pack())]
-
-    assert found_by_process(*files) == str(later)
-
-
-@pytest.mark.parametrize("seal", [1, 2, 4, 8])
-def test_a_file_that_can_still_be_changed_is_not_used(seal: int) -> None:
-    file = Kept(Keepsake(OWN, None).pack(), seals=ALL_SEALS & ~seal)
-
-    assert found_by_process(file) == str(Unusable("it is not sealed"))
-
-
-def test_a_file_that_is_too_long_is_not_read() -> None:
-    found = found_by_process(Kept(b" " * (LIMIT + 1)))
-
-    assert found == str(Unusable("it is longer than 8192 bytes"))
-
-
-def test_what_is_no_file_of_memory_is_not_read() -> None:
-    assert "no file of memory" in found_by_process(Kept(None))
-
-
-def test_files_for_another_process_are_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, value in (("PID", "1"), ("FDS", "1"), ("FDNAMES", NAME)):
-        monkeypatch.setenv(f"LISTEN_{name}", value)
-
-    assert received() is None

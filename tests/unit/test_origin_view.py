@@ -24,7 +24,7 @@ from tests.support.recordings import (
 MINUTE = 60_000_000
 LOADED_AT = 1_800_000_000_000_000
 NOTHING: Firmware = dict.fromkeys(FACILITIES)
-SHOWN = {"Sha256": "ab" * 32, "RegionCount": 8}
+SHOWN = {"State": "ready", "Sha256": "ab" * 32, "RegionCount": 8}
 RECEIPT = Receipt(
     from_boot_id="4f0c1c1e-58f8-4d49-b3a4-e2b6f0f1a2c3",
     sha256="ab" * 32,
@@ -115,8 +115,18 @@ def test_what_systemd_kept_is_told_without_a_load() -> None:
 def test_a_daemon_that_had_no_image_does_not_say_that_efi_was_left_out() -> None:
     kept = replace(KEPT, sha256="", region_count=0)
 
-    assert "; what that kernel had is not known; " in words(kept)
+    assert "; whether what that kernel had is what arrived is not known; " in words(kept)
     assert as_json(Origin(StartedBy.KEXEC, kept), SHOWN, NOTHING)["arrived"] is None
+
+
+@pytest.mark.parametrize("receipt", [RECEIPT, KEPT])
+@pytest.mark.parametrize(("state", "outcome"), [("invalid", None), ("unsupported", False)])
+def test_where_nothing_could_be_read_it_is_not_said_to_be_lost(
+    state: str, outcome: bool | None, receipt: Receipt
+) -> None:
+    shown = {"State": state, "Sha256": "", "RegionCount": 0}
+
+    assert as_json(Origin(StartedBy.KEXEC, receipt), shown, NOTHING)["arrived"] is outcome
 
 
 def test_no_kexec_needs_no_more_words() -> None:

@@ -22,10 +22,19 @@ def validate(snapshot: Snapshot) -> tuple[Finding, ...]:
 
     O(n log n) in the entries of both maps.
     """
+    return _found(snapshot, RULES)
+
+
+def of_arrival(snapshot: Snapshot) -> tuple[Finding, ...]:
+    """Those on what this kernel was handed: all that can be told where it shows no EFI."""
+    return _found(snapshot, handed.RULES)
+
+
+def _found(snapshot: Snapshot, rules: tuple[Rule, ...]) -> tuple[Finding, ...]:
     survey = Survey(snapshot)
     findings = [
         Finding(rule.severity, rule.code, hit.message, rule.hint_for(survey), hit.details)
-        for rule in RULES
+        for rule in rules
         for hit in rule.check(survey)
     ]
     order = list(Severity)

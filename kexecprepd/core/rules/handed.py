@@ -45,27 +45,27 @@ def _receipt_differs(survey: Survey) -> Iterator[Hit]:
         told, was = ("EFI", "none") if receipt.sha256 else ("no EFI", "some")
         yield Hit(f"The receipt tells of {told}, and this kernel was handed {was}.")
         return
-    if not handed_efi:
+    snapshot = survey.snapshot
+    if not handed_efi or snapshot.runtime_map is None:
         return
-    yield from _not_as_shown(survey.snapshot, receipt, "The receipt")
-
-
-def _not_as_shown(snapshot: Snapshot, receipt: Receipt, what: str) -> Iterator[Hit]:
-    """Where an image of which `what` tells is not the one that this kernel shows."""
-    shown = _own_sha256(snapshot)
-    if shown not in (None, receipt.sha256):
-        digests: dict[str, Detail] = {"receipt-sha256": receipt.sha256, "sha256": str(shown)}
-        yield Hit(f"{what} names another image than this kernel shows.", digests)
+    yield from _another_image(snapshot, "The receipt", "receipt", receipt)
     for count, does in (
         (len(snapshot.runtime_regions), "shows"),
         (snapshot.handed_regions, "was handed"),
     ):
         if count not in (None, receipt.region_count):
-            counts: dict[str, Detail] = {
-                "receipt-count": receipt.region_count,
-                "count": int(count or 0),
-            }
-            yield Hit(f"{what} names another number of regions than this kernel {does}.", counts)
+            yield Hit(
+                f"The receipt names another number of regions than this kernel {does}.",
+                {"receipt-count": receipt.region_count, "count": int(count or 0)},
+            )
+
+
+def _another_image(snapshot: Snapshot, what: str, name: str, told: Receipt) -> Iterator[Hit]:
+    """Where the image that was told of is not the one that this kernel shows."""
+    shown = _own_sha256(snapshot)
+    if shown not in (None, told.sha256):
+        digests: dict[str, Detail] = {f"{name}-sha256": told.sha256, "sha256": str(shown)}
+        yield Hit(f"{what} names another image than this kernel shows.", digests)
 
 
 def _own_sha256(snapshot: Snapshot) -> str | None:
@@ -77,7 +77,8 @@ def _own_sha256(snapshot: Snapshot) -> str | None:
 
 def _receipt_unusable(survey: Survey) -> Iterator[Hit]:
     """The receipt that came with this kernel cannot be used, so it is not known what was handed
-    over and how many kexecs there were. A loader wrote it wrong, or its memory was overwritten.
+    over and how many kexecs there were, but for what systemd may have kept. A loader wrote it
+    wrong, or its memory was overwritten.
     """
     receipt = survey.snapshot.receipt
     if isinstance(receipt, Unusable) and not receipt.foreign:
@@ -86,7 +87,8 @@ def _receipt_unusable(survey: Survey) -> Iterator[Hit]:
 
 def _receipt_foreign(survey: Survey) -> Iterator[Hit]:
     """The receipt that came with this kernel is of a format that this version does not know: a
-    newer loader wrote it. What was handed over is not compared, and kexecs are not counted on.
+    newer loader wrote it. What was handed over is not compared, and kexecs are not counted on, but
+    by what systemd may have kept.
     """
     receipt = survey.snapshot.receipt
     if isinstance(receipt, Unusable) and receipt.foreign:
@@ -112,7 +114,8 @@ def _keepsake_differs(survey: Survey) -> Iterator[Hit]:
     elif kept.sha256 and not snapshot.handed_efi:
         yield Hit(f"{_KEEPSAKE} tells of EFI, and this kernel was handed none.")
     elif kept.sha256:
-        yield from _not_as_shown(snapshot, kept, _KEEPSAKE)
+        # Not its count of regions: the kernel, which packed them, may have split one.
+        yield from _another_image(snapshot, _KEEPSAKE, "kept", kept)
 
 
 def _apart(receipt: Receipt, kept: Receipt) -> Iterator[Hit]:
