@@ -223,8 +223,8 @@ mkdir -p "$1/etc/systemd/system-generators"
 for generator in {" ".join(GENERATORS)}; do
     ln -s /dev/null "$1/etc/systemd/system-generators/$generator"
 done
-mkdir "$1/etc/systemd/system/systemd-udev-trigger.service.d"
-cat >"$1/etc/systemd/system/systemd-udev-trigger.service.d/vm.conf" <<END
+mkdir "$1/usr/lib/systemd/system/systemd-udev-trigger.service.d"
+cat >"$1/usr/lib/systemd/system/systemd-udev-trigger.service.d/vm.conf" <<END
 [Service]
 ExecStart=
 ExecStart=-udevadm trigger --action=add {MATCHES}
