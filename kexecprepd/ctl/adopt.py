@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that has a unit run its loader on the view, and takes that back: adopt."""
 
+import os
 import re
 import subprocess
 from argparse import Namespace
@@ -102,12 +103,15 @@ def _checked(unit: str) -> str:
 
 def _require_folders(root: Path) -> None:
     for folder in FOLDERS:
-        if not (root / folder.shadows).is_dir():
+        try:
+            # Path.is_dir() takes one that may not be looked at for none, from Python 3.14 on.
+            os.stat(root / folder.shadows)
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise CtlError(
                 Exit.FAILED,
                 f"This kernel has no /{folder.shadows}: an adopted unit could not start.",
                 "`kexecprepctl status` says why there is none.",
-            )
+            ) from error
 
 
 def _path(root: Path, unit: str) -> Path:

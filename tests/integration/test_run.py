@@ -41,6 +41,19 @@ def machine(tree: Path) -> Path:
     return make_live(tree)
 
 
+@pytest.fixture(autouse=True)
+def programs(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whatever is installed here, kexec and systemctl are of versions that nothing is to be noted
+    of; tests/unit/test_effect.py has the others.
+    """
+    folder = top / "programs"
+    folder.mkdir()
+    for name, version in (("kexec", "kexec-tools 2.0.25"), ("systemctl", "systemd 252")):
+        (folder / name).write_text(f"#!/bin/sh\necho {version}\n")
+        (folder / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+
+
 @pytest.fixture
 def ctl(bus: PrivateBus, machine: Path) -> Ctl:
     """Run kexecprepctl to its end on that machine."""
