@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from kexecprepd.core.finding import State
 from kexecprepd.core.generation import Handover, first
 from kexecprepd.core.keepsake import Keepsake, parse
 from kexecprepd.core.origin import Origin, StartedBy
@@ -24,7 +25,7 @@ from tests.support.clock import Clock
 from tests.support.file_store import ALL_SEALS, NAME
 from tests.support.keepsakes import BEFORE, OWN
 from tests.support.notify_socket import NotifySocket
-from tests.support.recordings import BOOT_ID, FIRST_KERNEL, materialise, remove
+from tests.support.recordings import BOOT_ID, FIRST_KERNEL, materialise, set_region
 from tests.support.snapshots import read_snapshot
 
 # sdnotify leaves it to Python to close its socket.
@@ -143,8 +144,9 @@ def test_where_nothing_is_handed_over_it_tells_of_no_region(
     tmp_path: Path, systemd: NotifySocket
 ) -> None:
     root = materialise(FIRST_KERNEL, tmp_path / "root")
-    remove(root, "sys/firmware/efi")
+    set_region(root, 0, phys_addr=0x7F00_0001)
     handover = first(read_snapshot(root), BOOT_ID, TAKEN)
+    assert handover.assessment.state is State.INVALID
 
     Keeper(Notifier(), (), None, Clock()).keep(handover, FIRST)
 

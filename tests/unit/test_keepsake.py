@@ -45,6 +45,14 @@ def test_a_keepsake_is_read_as_it_was_written() -> None:
         assert parse(Keepsake(OWN, before).pack()) == Keepsake(OWN, before)
 
 
+def test_what_systemd_kept_is_told_as_that_whatever_it_says_itself() -> None:
+    said = {name: value for name, value in WHOLE.items() if name != "kept"}
+
+    assert parse(json.dumps({**said, "before": {**BEFORE.members(), "kept": False}}).encode()) == (
+        Keepsake(OWN, BEFORE)
+    )
+
+
 def test_any_reader_of_receipts_can_read_it() -> None:
     assert {name: WHOLE[name] for name in ("format", "from-boot-id", "sha256", "kept")} == {
         "format": 1,

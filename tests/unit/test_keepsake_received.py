@@ -82,6 +82,12 @@ def test_a_file_that_can_still_be_changed_is_not_used(seal: int) -> None:
     assert found_by_process(file) == str((Unusable("it is not sealed"),))
 
 
+def test_a_file_that_is_as_long_as_can_be_is_read() -> None:
+    keepsake = Keepsake(OWN, None)
+
+    assert found_by_process(Kept(keepsake.pack().ljust(LIMIT))) == str((keepsake,))
+
+
 def test_a_file_that_is_too_long_is_not_read() -> None:
     found = found_by_process(Kept(b" " * (LIMIT + 1)))
 
