@@ -3,6 +3,7 @@
 
 import gc
 import json
+import logging
 import os
 import socket
 from collections.abc import Iterator
@@ -203,6 +204,35 @@ def test_what_systemd_could_not_be_told_is_tried_again(
         assert busy.recv(4096).startswith(b"FDSTOREREMOVE=1\n")
         assert busy.recv(4096).startswith(b"FDSTORE=1\n")
         assert not clock.running
+
+
+def test_beside_a_file_that_could_not_be_removed_no_other_is_put(
+    tmp_path: Path, handover: Handover, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = str(tmp_path / "notify")
+    monkeypatch.setenv("NOTIFY_SOCKET", path)
+    monkeypatch.setenv("FDSTORE", "2")
+    monkeypatch.setattr(notify, "_PATIENCE_SECONDS", 0.01)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as busy:
+        busy.bind(path)
+        waiting = fill(path)
+
+        class MakeRoom(logging.Handler):
+            """Has systemd read on as soon as it is told that it could not be told."""
+
+            def emit(self, _record: logging.LogRecord) -> None:
+                for _ in range(waiting):
+                    busy.recv(4096)
+
+        room = MakeRoom()
+        notify.log.addHandler(room)
+        try:
+            Keeper(Notifier(), (), None, Clock()).keep(handover, FIRST)
+        finally:
+            notify.log.removeHandler(room)
+        busy.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            busy.recv(4096)
 
 
 def test_a_try_that_is_still_to_come_ends_with_the_daemon(
