@@ -52,12 +52,14 @@ class Found:
 
 
 def _is_there(path: Path) -> bool:
-    """Raises OSError where it may not be looked at: Path.exists() says no there,
-    from Python 3.14 on.
+    """Raises PermissionError where it may not be looked at: Path.exists() says no there, from
+    Python 3.14 on.
     """
     try:
         os.stat(path)
-    except (FileNotFoundError, NotADirectoryError):
+    except PermissionError:
+        raise
+    except OSError:
         return False
     return True
 
