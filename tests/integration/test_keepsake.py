@@ -38,6 +38,11 @@ def kept_of(daemon: Daemon) -> tuple[Kept, dict[str, Any]]:
     return Kept(file.content, file.seals), json.loads(file.content)
 
 
+def left_by_the_one_before(root: Path, **changes: Any) -> Kept:
+    """The file that goes with a tree, with these changes."""
+    return Kept(json.dumps({**members(root, had=None, **changes), "kept": True}).encode())
+
+
 @pytest.fixture
 def second(top: Path) -> Path:
     """The root of a kernel that kexec_file_load has started, where there is no receipt."""
@@ -113,8 +118,8 @@ def test_the_next_kernels_daemon_finds_it_and_says_so(
 def test_a_restart_still_knows_the_kernel_before(
     bus: PrivateBus, top: Path, second: Path, client: Client
 ) -> None:
-    left = json.dumps({**members(second, kexec_count=2, had=None), "kept": True}).encode()
-    with running(top, second, with_store(bus), wrapper=given([Kept(left)])) as daemon:
+    left = left_by_the_one_before(second, kexec_count=2)
+    with running(top, second, with_store(bus), wrapper=given([left])) as daemon:
         before = client.get_all()
         file, _ = kept_of(daemon)
 
@@ -127,8 +132,8 @@ def test_a_restart_still_knows_the_kernel_before(
 def test_a_change_of_the_map_takes_nothing_of_it_away(
     bus: PrivateBus, top: Path, second: Path, client: Client
 ) -> None:
-    left = json.dumps({**members(second, sha256="ab" * 32, had=None), "kept": True}).encode()
-    with running(top, second, with_store(bus), wrapper=given([Kept(left)])):
+    left = left_by_the_one_before(second, sha256="ab" * 32)
+    with running(top, second, with_store(bus), wrapper=given([left])):
         before = client.get_all()["Receipt"]
         plug(second)
         client.call("Refresh")
@@ -201,10 +206,10 @@ def test_a_load_by_the_other_call_goes_on_counting(
     how: str, bus: PrivateBus, top: Path, second: Path
 ) -> None:
     make_live(second)
-    left = json.dumps({**members(second, kexec_count=2, had=None), "kept": True}).encode()
+    left = left_by_the_one_before(second, kexec_count=2)
     if how == "EFI was lost":
         remove(second, "sys/firmware/efi")
-    with running(top, second, with_store(bus), wrapper=given([Kept(left)])):
+    with running(top, second, with_store(bus), wrapper=given([left])):
         # Sysfs tells of a kexec, and of no receipt: only the daemon knows how many there were.
         done = subprocess.run(
             on_machine(second, sys.executable, "-c", _WHAT_LOAD_TELLS, str(top), how),

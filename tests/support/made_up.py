@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Made-up machines for Hypothesis, healthy ones and any at all, and what an image of them holds."""
 
+import json
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -284,3 +285,16 @@ def snapshots() -> st.SearchStrategy[Snapshot]:
             st.sampled_from([None, "xen", "kvm"]),
         ),
     )
+
+
+_JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
+)
+
+
+def spoilt(whole: Mapping[str, Any]) -> st.SearchStrategy[bytes]:
+    """Any bytes, and a JSON object some of whose members are anything that JSON has."""
+    changes = st.dictionaries(st.sampled_from(list(whole)), _JSON)
+    objects = changes.map(lambda changed: json.dumps({**whole, **changed}).encode())
+    return st.binary(max_size=200) | objects
