@@ -44,13 +44,28 @@ def nothing_left_to_other_tests() -> Iterator[None]:
 
 
 @pytest.fixture
-def systemd(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[NotifySocket]:
-    """It keeps what it is given, and gives nothing back."""
+def path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where a service whose files systemd keeps finds it."""
     monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
     monkeypatch.setenv("FDSTORE", "2")
-    listening = NotifySocket(tmp_path / "notify")
+    return tmp_path / "notify"
+
+
+@pytest.fixture
+def systemd(path: Path) -> Iterator[NotifySocket]:
+    """It keeps what it is given, and gives nothing back."""
+    listening = NotifySocket(path)
     yield listening
     listening.close()
+
+
+@pytest.fixture
+def busy(path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Systemd while it reads nothing, which is soon given up on."""
+    monkeypatch.setattr(notify, "_PATIENCE_SECONDS", 0.01)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as busy:
+        busy.bind(str(path))
+        yield busy
 
 
 @pytest.fixture
@@ -164,14 +179,14 @@ def test_without_a_store_nothing_is_given(
     assert systemd.drain() == []
 
 
-def fill(path: str) -> int:
+def fill(busy: socket.socket) -> int:
     """Fill a socket that is not read, and tell how many messages it took."""
     count = 0
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender:
         sender.setblocking(False)
         while True:
             try:
-                sender.sendto(b"", path)
+                sender.sendto(b"", busy.getsockname())
             except BlockingIOError:
                 return count
             count += 1
@@ -179,70 +194,55 @@ def fill(path: str) -> int:
 
 @pytest.mark.parametrize("room", [0, 1])
 def test_what_systemd_could_not_be_told_is_tried_again(
-    room: int, tmp_path: Path, handover: Handover, monkeypatch: pytest.MonkeyPatch
+    room: int, busy: socket.socket, handover: Handover
 ) -> None:
-    path = str(tmp_path / "notify")
-    monkeypatch.setenv("NOTIFY_SOCKET", path)
-    monkeypatch.setenv("FDSTORE", "2")
-    monkeypatch.setattr(notify, "_PATIENCE_SECONDS", 0.01)
     clock = Clock()
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as busy:
-        busy.bind(path)
-        waiting = fill(path)
-        for _ in range(room):
-            busy.recv(1)
-        keeper = Keeper(Notifier(), (), None, clock)
-        keeper.keep(handover, FIRST)
-        heard = [busy.recv(4096) for _ in range(waiting)]
+    waiting = fill(busy)
+    for _ in range(room):
+        busy.recv(1)
+    keeper = Keeper(Notifier(), (), None, clock)
+    keeper.keep(handover, FIRST)
+    heard = [busy.recv(4096) for _ in range(waiting)]
 
-        # Never another file beside one that is still there.
-        assert [each.split(b"\n")[0] for each in heard if each] == [b"FDSTOREREMOVE=1"] * room
-        assert clock.running
+    # Never another file beside one that is still there.
+    assert [each.split(b"\n")[0] for each in heard if each] == [b"FDSTOREREMOVE=1"] * room
+    assert clock.running
 
-        clock.go_off()
+    clock.go_off()
 
-        assert busy.recv(4096).startswith(b"FDSTOREREMOVE=1\n")
-        assert busy.recv(4096).startswith(b"FDSTORE=1\n")
-        assert not clock.running
+    assert busy.recv(4096).startswith(b"FDSTOREREMOVE=1\n")
+    assert busy.recv(4096).startswith(b"FDSTORE=1\n")
+    assert not clock.running
 
 
 def test_beside_a_file_that_could_not_be_removed_no_other_is_put(
-    tmp_path: Path, handover: Handover, monkeypatch: pytest.MonkeyPatch
+    busy: socket.socket, handover: Handover
 ) -> None:
-    path = str(tmp_path / "notify")
-    monkeypatch.setenv("NOTIFY_SOCKET", path)
-    monkeypatch.setenv("FDSTORE", "2")
-    monkeypatch.setattr(notify, "_PATIENCE_SECONDS", 0.01)
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as busy:
-        busy.bind(path)
-        waiting = fill(path)
+    waiting = fill(busy)
 
-        class MakeRoom(logging.Handler):
-            """Has systemd read on as soon as it is told that it could not be told."""
+    class MakeRoom(logging.Handler):
+        """Has systemd read on as soon as it is told that it could not be told."""
 
-            def emit(self, _record: logging.LogRecord) -> None:
-                for _ in range(waiting):
-                    busy.recv(4096)
+        def emit(self, _record: logging.LogRecord) -> None:
+            for _ in range(waiting):
+                busy.recv(4096)
 
-        room = MakeRoom()
-        notify.log.addHandler(room)
-        try:
-            Keeper(Notifier(), (), None, Clock()).keep(handover, FIRST)
-        finally:
-            notify.log.removeHandler(room)
-        busy.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            busy.recv(4096)
+    room = MakeRoom()
+    notify.log.addHandler(room)
+    try:
+        Keeper(Notifier(), (), None, Clock()).keep(handover, FIRST)
+    finally:
+        notify.log.removeHandler(room)
+    busy.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        busy.recv(4096)
 
 
 def test_a_try_that_is_still_to_come_ends_with_the_daemon(
-    handover: Handover, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    busy: socket.socket, handover: Handover
 ) -> None:
-    monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "nobody"))
-    monkeypatch.setenv("FDSTORE", "2")
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as gone:
-        gone.bind(str(tmp_path / "nobody"))
-        notifier = Notifier()
+    notifier = Notifier()
+    busy.close()
     clock = Clock()
     keeper = Keeper(notifier, (), None, clock)
     keeper.keep(handover, FIRST)
