@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that has a unit run its loader on the view, and takes that back: adopt."""
 
-import os
 import re
 import subprocess
 from argparse import Namespace
@@ -9,6 +8,7 @@ from pathlib import Path
 
 from ..core.view import FOLDERS
 from ..reading.small import text_or_none
+from ..reading.there import is_there
 from ..reading.tree import words_of
 from . import effect
 from .exits import CtlError, Exit
@@ -103,15 +103,12 @@ def _checked(unit: str) -> str:
 
 def _require_folders(root: Path) -> None:
     for folder in FOLDERS:
-        try:
-            # Path.is_dir() takes one that may not be looked at for none, from Python 3.14 on.
-            os.stat(root / folder.shadows)
-        except (FileNotFoundError, NotADirectoryError) as error:
+        if not is_there(root / folder.shadows):
             raise CtlError(
                 Exit.FAILED,
                 f"This kernel has no /{folder.shadows}: an adopted unit could not start.",
                 "`kexecprepctl status` says why there is none.",
-            ) from error
+            )
 
 
 def _path(root: Path, unit: str) -> Path:

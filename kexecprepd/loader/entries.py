@@ -5,13 +5,13 @@ It goes by the boot loader that started the machine: systemd-boot's entries in i
 the Boot Loader Specification in GRUB's, where GRUB reads them; else the kernels that are installed.
 """
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from ..reading import efivars, small
 from ..reading.kernel import read_system
+from ..reading.there import is_there
 from . import assignments, cmdline, entry, entry_files
 from .bootctl import Told
 from .entry import Entry, Kind
@@ -51,22 +51,9 @@ class Found:
         raise LoadError(f"There is no boot entry {name}.", "`kexecprepctl entries` lists them.")
 
 
-def _is_there(path: Path) -> bool:
-    """Raises PermissionError where it may not be looked at: Path.exists() says no there, from
-    Python 3.14 on.
-    """
-    try:
-        os.stat(path)
-    except PermissionError:
-        raise
-    except OSError:
-        return False
-    return True
-
-
 def find(root: Path, told: Told | None) -> Found:
     """Look below `root`; `told` is what bootctl knows of it, if it was asked. Raises LoadError."""
-    grub = next((root / each for each in _GRUB if _is_there(root / each / "grub.cfg")), None)
+    grub = next((root / each for each in _GRUB if is_there(root / each / "grub.cfg")), None)
     if (efivars.text(root, "LoaderInfo") or "").startswith("systemd-boot"):
         grub = None
     environment = assignments.grub(entry_files.text_of(grub / "grubenv") or "") if grub else {}
