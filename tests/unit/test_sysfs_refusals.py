@@ -3,8 +3,6 @@
 
 import os
 import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -12,23 +10,9 @@ import pytest
 from kexecprepd.core.unreadable import Unreadable
 from kexecprepd.reading.sysfs import read_snapshot
 from tests.support import recordings
+from tests.support.nobody import unprivileged
 from tests.support.recordings import BOOT_PARAMS, EFI, MEMMAP, RUNTIME_MAP, remove, write
 from tests.support.secrecy import addresses_in
-
-NOBODY = 65534
-
-
-@contextmanager
-def unprivileged() -> Iterator[None]:
-    """Be someone whom file modes bind."""
-    if os.geteuid() != 0:
-        yield
-        return
-    os.seteuid(NOBODY)
-    try:
-        yield
-    finally:
-        os.seteuid(0)
 
 
 def refusal(root: Path) -> Unreadable:
