@@ -69,8 +69,8 @@ class Daemon:
         self._status = 0
         self._failed = False
         self._notifier = Notifier()
-        bus = Bus()
-        bus.on_lost(self._bus_lost)
+        self._bus = Bus()
+        self._bus.on_lost(self._bus_lost)
         # Before the first reading, so that no change falls between the two.
         self._watcher = MemoryWatcher(lambda: self._follower.look())
         self._retry = Retry(lambda: self._follower.look(), Timer())
@@ -82,9 +82,9 @@ class Daemon:
         before = kept if isinstance(kept, Receipt) else None
         self._keeper = keepsake.Keeper(self._notifier, found, before, Timer())
         manager = Manager(self._follower.handover, origin, self._follower.refresh)
-        bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
-        bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
-        bus.own(BUS_NAME)
+        self._bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
+        self._bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
+        self._bus.own(BUS_NAME)
         # The cache first: a loader that hears of a handover finds it there.
         self._follower.subscribe(lambda handover, _: cache.keep(root, handover))
         self._follower.subscribe(manager.show)
@@ -116,6 +116,7 @@ class Daemon:
         self._watcher.stop()
         self._retry.stop()
         self._keeper.stop()
+        self._bus.close()
         return self._status
 
     def _follow_up(self) -> None:

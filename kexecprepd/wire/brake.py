@@ -37,7 +37,7 @@ class Brake:
             self._caught_up.clear()
             self._filter = self._connection.add_filter(self._hold)
             # GDBus' own sources have this priority: it comes after every call that is queued now.
-            GLib.idle_add(self._release, priority=GLib.PRIORITY_DEFAULT)
+            GLib.idle_add(self.let_go, priority=GLib.PRIORITY_DEFAULT)
 
     def _hold(self, _connection: Any, message: Any, incoming: bool) -> Any:
         """Runs in GDBus' thread, which also sends: what goes out is not held up."""
@@ -45,8 +45,10 @@ class Brake:
             self._caught_up.wait(LONGEST_WAIT)
         return message
 
-    def _release(self) -> bool:
-        self._connection.remove_filter(self._filter)
+    def let_go(self) -> bool:
+        """Hold nothing back any more, until as many calls have come again."""
+        if self._filter is not None:
+            self._connection.remove_filter(self._filter)
         self._filter, self._calls = None, 0
         self._caught_up.set()
         return False

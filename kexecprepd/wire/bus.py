@@ -30,7 +30,7 @@ from pydbus.registration import ObjectRegistration, ObjectWrapper
 
 from .brake import Brake
 from .callers import Callers
-from .connection import BusUnavailable, CallFailed, Connection, call_failed
+from .connection import BusUnavailable, CallFailed, Connection, call_failed, is_closed
 from .errors import BusError, Failed
 from .properties import Properties
 
@@ -93,6 +93,19 @@ class Bus(Connection):
             raise BusUnavailable(f"the name {name} cannot be owned: {error.sentence}") from error
         if result != _PRIMARY_OWNER:
             raise BusUnavailable(f"the name {name} is taken: another kexecprepd is running")
+
+    def close(self) -> None:
+        """Leave the bus: nothing is answered any more. It is the last that is done before the end.
+
+        A filter that GDBus' thread calls when Python has gone gives it no message but what happens
+        to be in memory, and it works on that. Once closed, the thread has nothing to call it with.
+        """
+        self._brake.let_go()
+        try:
+            self.connection.close_sync(None)
+        except GLib.Error as error:
+            if not is_closed(error):
+                raise
 
     def _ask_bus(self, method: str, arguments: Any) -> tuple[Any, ...]:
         reply = self.call(_DBUS, _DBUS_PATH, f"{_DBUS}.{method}", arguments, _BUS_TIMEOUT_MSEC)
@@ -159,7 +172,7 @@ class _Registrar:
         try:
             self._connection.emit_signal(*arguments)
         except GLib.Error as error:
-            if not error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED):
+            if not is_closed(error):
                 raise
             # Nobody is there to hear it; on_lost() has been or will be called.
 

@@ -80,7 +80,12 @@ def call_failed(error: Any) -> CallFailed:
     """What a GLib.Error of a call says."""
     remote = Gio.DBusError.get_remote_error(error)
     if remote is None:  # GDBus' own: nobody answered
-        lost = error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED)
-        return CallFailed(f"{DBUS_ERROR}.{'Disconnected' if lost else 'NoReply'}", error.message)
+        why = "Disconnected" if is_closed(error) else "NoReply"
+        return CallFailed(f"{DBUS_ERROR}.{why}", error.message)
     # GDBus puts the name before the text; strip_remote_error() does not work on PyGObject's copy.
     return CallFailed(remote, error.message.removeprefix(f"GDBus.Error:{remote}: "))
+
+
+def is_closed(error: Any) -> bool:
+    """Whether a GLib.Error says that the connection is not there any more."""
+    return bool(error.matches(Gio.io_error_quark(), Gio.IOErrorEnum.CLOSED))

@@ -98,6 +98,21 @@ def test_what_goes_out_is_not_held(connection: Connection, brake: Brake) -> None
     assert told == ["sent"]
 
 
+def test_at_the_end_nothing_is_held_any_more(connection: Connection, brake: Brake) -> None:
+    call(brake, CALLS)
+    (hold,) = connection.filters.values()
+    received: list[str] = []
+    thread = threading.Thread(target=lambda: received.append(hold(connection, "last", True)))
+    thread.start()
+    brake.let_go()
+    thread.join(DEADLINE)
+    told = [*received]
+    work_off()
+    thread.join()
+    assert told == ["last"]
+    assert connection.filters == {}
+
+
 def test_it_counts_anew_when_it_has_let_go(connection: Connection, brake: Brake) -> None:
     call(brake, CALLS)
     work_off()
