@@ -130,8 +130,7 @@ def show(guest: Guest, command: str, *, width: int | None = None, timeout: float
     """Run a command in the guest, and print it with its output; lines cut at `width`."""
     typed("#", command)
     with counting("...", stays=False):
-        script = ["sh", "-c", f"cd; {command}"]
-        done = guest.run(["env", "HOME=/root", *script], check=False, timeout=timeout)
+        done = guest.run(["sh", "-c", command], check=False, timeout=timeout)
     printed(done.stdout + done.stderr, width=width)
     if done.returncode:
         raise StageError(f"the command ended with {done.returncode}: the words above say why.")
@@ -140,9 +139,10 @@ def show(guest: Guest, command: str, *, width: int | None = None, timeout: float
 
 def install(guest: Guest, package: Path) -> None:
     """Install the package as on any machine."""
-    guest.write_file(f"/root/{package.name}", package.read_bytes())
+    path = f"/tmp/{package.name}"
+    guest.write_file(path, package.read_bytes())
     say("The guest is up. The package is installed as on any Debian, and its service starts:")
-    show(guest, f"dpkg -i {package.name}", timeout=300)
+    show(guest, f"dpkg -i {path}", timeout=300)
     show(guest, "systemctl status --lines=2 kexecprepd", width=WIDTH)
 
 

@@ -101,7 +101,7 @@ done
 shift $((OPTIND - 1))
 top=$(mktemp -d)
 cd "$top"
-mkdir bin dev modules proc root
+mkdir bin dev modules new proc
 cp "$(command -v busybox)" bin/busybox
 cat >init <<'INIT'
 #!/bin/busybox sh
@@ -118,9 +118,9 @@ for word in $(/bin/busybox cat /proc/cmdline); do
     esac
 done
 /bin/busybox umount /proc
-/bin/busybox mount -t ext4 -o noatime "$root" /root
-/bin/busybox mount -o move /dev /root/dev
-exec /bin/busybox switch_root /root /sbin/init "$@"
+/bin/busybox mount -t ext4 -o noatime "$root" /new
+/bin/busybox mount -o move /dev /new/dev
+exec /bin/busybox switch_root /new /sbin/init "$@"
 INIT
 chmod 755 init
 number=100

@@ -24,7 +24,7 @@ from .service import DROP_INS, UNIT, properties, show, wait_for
 pytestmark = pytest.mark.luo
 
 HANDOVER = "kho=on liveupdate=on"
-KERNEL = "/root/vmlinuz"
+KERNEL = "/var/tmp/vmlinuz"
 STORE = "[Service]\nFileDescriptorStoreMax=2\nFileDescriptorStorePreserve=yes\n"
 """What the package's unit, which is for systemd 252 too, leaves to the administrator."""
 

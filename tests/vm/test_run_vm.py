@@ -195,7 +195,7 @@ def session(tmp_path_factory: pytest.TempPathFactory) -> Session:
 
 
 def test_the_show_installs_the_package_and_the_service_is_active(session: Session) -> None:
-    assert re.search(r"^# dpkg -i kexecprepd_\S+_all\.deb$", session.show, re.M)
+    assert re.search(r"^# dpkg -i /tmp/kexecprepd_\S+_all\.deb$", session.show, re.M)
     assert "Active: active (running)" in session.show
 
 
