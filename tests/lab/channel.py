@@ -110,6 +110,15 @@ class Qmp:
         self, name: str, timeout: float, wanted: Callable[[Message], bool] = lambda data: True
     ) -> Message:
         """Return the data of the first event, past or to come, of that name that is wanted."""
+        event = self.next_event(name, timeout, wanted)
+        if event is None:
+            raise GuestError(f"QEMU sent no event {name} within {timeout:g} s")
+        return event
+
+    def next_event(
+        self, name: str, timeout: float, wanted: Callable[[Message], bool] = lambda data: True
+    ) -> Message | None:
+        """As wait_event, but None where there is none in time."""
         deadline = Deadline(timeout)
         seen = 0
         while True:
@@ -121,9 +130,14 @@ class Qmp:
             seen = len(self._events)
             message = self._channel.receive(deadline)
             if message is None:
-                raise GuestError(f"QEMU sent no event {name} within {timeout:g} s")
+                return None
             if "event" in message:
                 self._events.append(message)
+
+    def forget(self, name: str) -> None:
+        """Drop the events of that name that came until now."""
+        self.execute("query-status")  # what was sent before its answer has come
+        self._events = [each for each in self._events if each["event"] != name]
 
 
 class Agent:

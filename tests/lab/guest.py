@@ -35,6 +35,12 @@ COMMAND_LINE = (
     "systemd.default_timeout_start_sec=600"
 )
 
+_AGENT_CHANGED = "VSERPORT_CHANGE"
+"""QEMU's event for a port that was opened or closed in the guest: there is but the agent's."""
+
+_LONGEST_PAUSE = 10.0
+"""Seconds between two looks at an agent that has not gone."""
+
 
 class Guest:
     """A running virtual machine; a context manager that always stops its QEMU."""
@@ -164,7 +170,7 @@ class Guest:
             *("-serial", f"file:{self.console}"),
             *("-chardev", f"socket,id=qmp,fd={qmp}", "-mon", "chardev=qmp,mode=control"),
             *("-chardev", f"socket,id=agent,fd={agent}", "-device", "virtio-serial-pci"),
-            *("-device", "virtserialport,chardev=agent,name=org.qemu.guest_agent.0"),
+            *("-device", "virtserialport,id=agent,chardev=agent,name=org.qemu.guest_agent.0"),
             *self._qemu_args,
         ]
 
@@ -247,11 +253,22 @@ class Guest:
             raise GuestError(f"the guest did not shut down within {timeout:g} s") from error
 
     def reboot(self, argv: Sequence[str], timeout: float = 900) -> str:
-        """Run a command that starts another kernel, wait until that is up, return its state."""
+        """Run a command that starts another kernel, wait until that is up, return its state.
+
+        QEMU tells when an agent goes and comes. Asking one takes the processor from what is waited
+        for: that is done when one has come, and else seldom, for a command that fails.
+        """
         deadline = Deadline(timeout)
         before = self._boot_id()
+        self._qmp.forget(_AGENT_CHANGED)
         command = self.start(argv)
+        there, pause = True, 1.0
         while not deadline.passed():
+            change = self._qmp.next_event(_AGENT_CHANGED, min(pause, deadline.left()))
+            there = there if change is None else change["open"]
+            if not there:
+                continue
+            pause = min(2 * pause, _LONGEST_PAUSE)
             self._agent.synchronise(deadline.left())
             try:
                 if self._boot_id() != before:
@@ -262,7 +279,6 @@ class Guest:
                 continue
             if done is not None and done.returncode != 0:
                 raise CommandError(done)
-            time.sleep(0.2)
         raise GuestError(f"{list(argv)} started no other kernel within {timeout:g} s")
 
     def _boot_id(self) -> bytes:
