@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 from dataclasses import dataclass
 
@@ -37,6 +38,7 @@ class Kernel:
     @classmethod
     def of(cls, guest: Guest) -> Kernel:
         """Ask the running one."""
+        handed = payloads(guest)
         return cls(
             regions=regions(guest),
             sha256=properties(guest)["Sha256"],
@@ -45,8 +47,8 @@ class Kernel:
             dmi=text(guest, "/sys/class/dmi/id/product_name"),
             acpi=frozenset(names(guest, "/sys/firmware/acpi/tables")),
             secure_boot=guest.read_file("/sys/kernel/boot_params/data")[SECURE_BOOT],
-            roms=tuple(payloads(guest, SETUP_PCI)),
-            efi_payload=next(iter(payloads(guest, SETUP_EFI)), None),
+            roms=tuple(data for kind, data in handed if kind == SETUP_PCI),
+            efi_payload=next((data for kind, data in handed if kind == SETUP_EFI), None),
         )
 
 
@@ -85,13 +87,13 @@ def digest(guest: Guest, path: str) -> str | None:
     return hashlib.sha256(done.stdout).hexdigest() if done.returncode == 0 else None
 
 
-def payloads(guest: Guest, kind: int) -> list[bytes]:
-    """The payloads of the setup_data nodes of a type that this kernel was handed."""
-    return [
-        guest.read_file(f"{SETUP_DATA}/{number}/data")
-        for number in sorted(names(guest, SETUP_DATA), key=int)
-        if int(guest.read_file(f"{SETUP_DATA}/{number}/type"), 16) == kind
-    ]
+def payloads(guest: Guest) -> list[tuple[int, bytes]]:
+    """Type and payload of each setup_data node that this kernel was handed, in their order."""
+    each = 'echo "$(cat $node/type) $(base64 --wrap=0 $node/data)"'
+    script = f"cd {SETUP_DATA} || exit 0; for node in $(ls | sort -n); do {each}; done"
+    lines = guest.run(["sh", "-c", script]).stdout.splitlines()
+    parts = (line.split(" ") for line in lines)
+    return [(int(kind, 16), base64.b64decode(data)) for kind, data in parts]
 
 
 def files(guest: Guest) -> tuple[str, str]:
