@@ -15,6 +15,7 @@ from tests.support.daemon import CHECKOUT, Daemon, running
 from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
+from tests.support.programs import Programs
 from tests.support.recordings import add_range, set_memory_blocks, set_region
 
 from .live import Done, make_live, on_machine, refusal, run_ctl
@@ -46,12 +47,10 @@ def programs(top: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Whatever is installed here, kexec and systemctl are of versions that nothing is to be noted
     of; tests/unit/test_effect.py has the others.
     """
-    folder = top / "programs"
-    folder.mkdir()
-    for name, version in (("kexec", "kexec-tools 2.0.25"), ("systemctl", "systemd 252")):
-        (folder / name).write_text(f"#!/bin/sh\necho {version}\n")
-        (folder / name).chmod(0o755)
-    monkeypatch.setenv("PATH", str(folder), prepend=os.pathsep)
+    made = Programs(top / "programs")
+    made.add("kexec", "kexec-tools 2.0.25")
+    made.add("systemctl", "systemd 252")
+    monkeypatch.setenv("PATH", str(made.folder), prepend=os.pathsep)
 
 
 @pytest.fixture

@@ -6,28 +6,16 @@ from pathlib import Path
 import pytest
 
 from kexecprepd.ctl.effect import notes
+from tests.support.programs import Programs
 from tests.support.recordings import write
-
-
-class Programs:
-    """The only programs there are, in a directory that is PATH."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-
-    def add(self, name: str, prints: str, interpreter: str = "/bin/sh") -> None:
-        """One that prints something, whatever it is asked."""
-        path = self._folder / name
-        path.write_text(f"#!{interpreter}\necho '{prints}'\n")
-        path.chmod(0o755)
 
 
 @pytest.fixture
 def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Programs:
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    monkeypatch.setenv("PATH", str(folder))
-    return Programs(folder)
+    """The only ones there are."""
+    made = Programs(tmp_path / "bin")
+    monkeypatch.setenv("PATH", str(made.folder))
+    return made
 
 
 def said(tree: Path, *command: str) -> str:
