@@ -51,7 +51,7 @@ _ORDERS = {LOADER: "", EARLY: f"Before={UNIT}\nAfter=dbus.socket"}
 
 def install_package(guest: Guest, deb: Path) -> None:
     """Do what an administrator does, and no more: the package has to do the rest."""
-    path = f"/var/tmp/{deb.name}"
+    path = f"/tmp/{deb.name}"
     guest.write_file(path, deb.read_bytes())
     guest.run(["dpkg", "--install", path], timeout=900)
 
