@@ -26,6 +26,7 @@ class Machine:
     options: str = ""
     firmware_name: str = ""
     graphics: bool = False
+    lookouts: bool = False
 
     def __str__(self) -> str:
         """What pytest's ids and the console logs call it."""
@@ -37,7 +38,10 @@ class Machine:
     def append(self) -> str:
         """What goes to the end of the kernel's command line."""
         # A generator in the image takes the word, and puts the other bus in dbus-daemon's place.
-        return f"{self.options} {'bus=broker' if self.bus == BROKER else ''}".strip()
+        bus = "bus=broker" if self.bus == BROKER else ""
+        # The units that look at the daemon take 5 s of a start: they do where a test asks for it.
+        lookouts = "lookouts=on" if self.lookouts else ""
+        return " ".join(filter(None, (self.options, bus, lookouts)))
 
     @property
     def qemu_args(self) -> tuple[str, ...]:
@@ -51,8 +55,10 @@ class Machine:
 DEFAULT = "mitigations=auto"
 """As a kernel is that nobody has told anything: half of the machines are, and the lab's are not."""
 
-BOOKWORM, BOOKWORM_BROKER = Machine("bookworm"), Machine("bookworm", BROKER, options=DEFAULT)
-TRIXIE, TRIXIE_BROKER = Machine("trixie", options=DEFAULT), Machine("trixie", BROKER)
+BOOKWORM = Machine("bookworm", lookouts=True)
+BOOKWORM_BROKER = Machine("bookworm", BROKER, options=DEFAULT, lookouts=True)
+TRIXIE = Machine("trixie", options=DEFAULT, lookouts=True)
+TRIXIE_BROKER = Machine("trixie", BROKER, lookouts=True)
 COMBINATIONS = (BOOKWORM, BOOKWORM_BROKER, TRIXIE, TRIXIE_BROKER)
 
 NO_RUNTIME = Machine("trixie", options="efi=noruntime")
@@ -64,7 +70,7 @@ ONCE_EACH = (BOOKWORM, TRIXIE_BROKER)
 THE_OTHERS = (BOOKWORM_BROKER, TRIXIE)
 """Either release and either bus once: for what takes long on an emulated processor."""
 
-TESTING = Machine("testing", graphics=True)
+TESTING = Machine("testing", graphics=True, lookouts=True)
 """What the next release is to be: a newer kernel, systemd and Python."""
 
 INSTALLED_UNDER = {each.suite: each for each in (*ONCE_EACH, TESTING)}

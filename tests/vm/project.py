@@ -34,6 +34,7 @@ exit 0
 
 _UNIT = """[Unit]
 Description=What Might Load a Kernel
+ConditionKernelCommandLine=lookouts=on
 {order}
 
 [Service]
@@ -57,7 +58,7 @@ def install_package(guest: Guest, deb: Path) -> None:
 
 
 def put_lookouts(guest: Guest) -> None:
-    """Have both units look at every boot, and at the next shutdown."""
+    """Have both units look at every boot that is to have them, and at the next shutdown."""
     guest.write_file("/usr/local/sbin/look", _LOOK.encode(), mode=0o755)
     for name, order in _ORDERS.items():
         unit = _UNIT.format(name=name, order=order)
