@@ -52,6 +52,26 @@ def work_off() -> None:
         pass
 
 
+def passed_on_at_once(
+    connection: Connection,
+    message: str,
+    *,
+    incoming: bool,
+    meanwhile: Callable[[], object] = lambda: None,
+) -> list[str]:
+    """What the one filter gives back in a thread of its own while nothing is worked off."""
+    (hold,) = connection.filters.values()
+    passed: list[str] = []
+    thread = threading.Thread(target=lambda: passed.append(hold(connection, message, incoming)))
+    thread.start()
+    meanwhile()
+    thread.join(DEADLINE)
+    before = [*passed]
+    work_off()
+    thread.join()
+    return before
+
+
 def test_a_few_calls_have_no_filter(connection: Connection, brake: Brake) -> None:
     call(brake, CALLS - 1)
     assert connection.filters == {}
@@ -87,29 +107,13 @@ def test_what_comes_is_held_until_the_queue_is_worked_off(
 
 def test_what_goes_out_is_not_held(connection: Connection, brake: Brake) -> None:
     call(brake, CALLS)
-    (hold,) = connection.filters.values()
-    sent: list[str] = []
-    thread = threading.Thread(target=lambda: sent.append(hold(connection, "sent", False)))
-    thread.start()
-    thread.join(DEADLINE)
-    told = [*sent]
-    work_off()
-    thread.join()
-    assert told == ["sent"]
+    assert passed_on_at_once(connection, "sent", incoming=False) == ["sent"]
 
 
 def test_at_the_end_nothing_is_held_any_more(connection: Connection, brake: Brake) -> None:
     call(brake, CALLS)
-    (hold,) = connection.filters.values()
-    received: list[str] = []
-    thread = threading.Thread(target=lambda: received.append(hold(connection, "last", True)))
-    thread.start()
-    brake.let_go()
-    thread.join(DEADLINE)
-    told = [*received]
-    work_off()
-    thread.join()
-    assert told == ["last"]
+    passed = passed_on_at_once(connection, "last", incoming=True, meanwhile=brake.let_go)
+    assert passed == ["last"]
     assert connection.filters == {}
 
 
