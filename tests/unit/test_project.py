@@ -14,7 +14,7 @@ OURS = {"kexecprepd", "tests", "packaging"}
 NAMES = {"gi": "PyGObject", "xdist": "pytest-xdist"}
 """What is imported by another name than it is installed by."""
 
-USED_BY_COMMAND = {"coverage", "pytest-xdist"}
+USED_BY_COMMAND = {"pytest-cov", "pytest-xdist"}
 
 
 def imported(folder: Path) -> set[str]:
