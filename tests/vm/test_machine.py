@@ -21,6 +21,14 @@ def test_the_guest_is_of_the_release_and_has_the_bus(guest: Guest, machine: Mach
     assert guest.run(["readlink", f"/proc/{pid}/exe"]).stdout == f"/usr/bin/{program}\n"
 
 
+@on(COMBINATIONS)
+def test_programs_lie_where_chance_has_it_on_half_of_the_machines(
+    guest: Guest, machine: Machine
+) -> None:
+    randomized = guest.read_file("/proc/sys/kernel/randomize_va_space")
+    assert randomized == (b"2\n" if machine.defaults else b"0\n")
+
+
 @on([BOOKWORM])
 def test_firmware_is_uefi_and_shows_its_runtime_map(guest: Guest) -> None:
     assert guest.run(["ls", "/sys/firmware/efi/runtime-map"]).stdout
