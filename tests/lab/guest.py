@@ -37,7 +37,7 @@ COMMAND_LINE = (
 )
 
 DEFAULTS = "mitigations=auto sysctl.kernel.randomize_va_space=2"
-"""Appended, the kernel is as one that nobody has told anything about what makes it slower here."""
+"""Appended, it takes `mitigations` and `norandmaps` back, as kernels elsewhere are without them."""
 
 # QEMU's own model, and two things that processors have had for ten years: a kernel that need not
 # write a model specific register to go from one program to another, and maps its memory by the
