@@ -32,8 +32,9 @@ class Machine:
 
     def __str__(self) -> str:
         """What pytest's ids and the console logs call it."""
-        flags = [name for name in ("defaults", "graphics") if getattr(self, name)]
-        parts = (self.suite, self.bus, self.firmware_name, self.options, *flags)
+        defaults = "defaults" if self.defaults else ""
+        graphics = "graphics" if self.graphics else ""
+        parts = (self.suite, self.bus, self.firmware_name, self.options, defaults, graphics)
         return "-".join(filter(None, parts))
 
     @property
