@@ -19,6 +19,7 @@ SETUP_DATA = "/sys/kernel/boot_params/setup_data"
 SETUP_PCI = 3
 SETUP_EFI = 4
 SECURE_BOOT = 0x1EC
+SECURE_BOOT_DISABLED = 2
 
 
 @dataclass(frozen=True)

@@ -20,12 +20,11 @@ from tests.lab.image import get_image
 from . import expected
 from .project import Installations
 from .service import journal, show
-from .survivors import Kernel, files
+from .survivors import SECURE_BOOT_DISABLED, Kernel, files
 
 pytestmark = pytest.mark.vm
 
 RUN = ("kexecprepctl", "run", "--")
-SECURE_BOOT_DISABLED = 2
 
 OWN = "own-load.service"
 """A unit that loads a kernel, as an administrator might have written it."""
@@ -109,18 +108,22 @@ def touching(places: list[tuple[int, int]], kept: list[tuple[int, int]]) -> list
     return [(s, e) for s, e in places if any(s <= last and first <= e for first, last in kept)]
 
 
+def placed(guest: Guest, *before: str) -> list[tuple[int, int]]:
+    """Where kexec-tools place the guest's own kernel, called after some words."""
+    done = guest.run([*before, *kexec(guest, "-d")], timeout=900)
+    return segments(done.stdout + done.stderr)
+
+
 def test_by_itself_it_places_a_kernel_over_the_firmware_s_tables(
     guest: Guest, first: Kernel, kept: list[tuple[int, int]]
 ) -> None:
-    done = guest.run(kexec(guest, "-d"), timeout=900)
-    assert touching(segments(done.stdout + done.stderr), kept)
+    assert touching(placed(guest), kept)
 
 
 def test_on_the_view_no_segment_touches_them(
     guest: Guest, first: Kernel, kept: list[tuple[int, int]]
 ) -> None:
-    done = guest.run([*RUN, *kexec(guest, "-d")], timeout=900)
-    assert touching(segments(done.stdout + done.stderr), kept) == []
+    assert touching(placed(guest, *RUN), kept) == []
 
 
 def test_a_reader_like_u_root_s_finds_no_ram_there(
@@ -224,8 +227,7 @@ def test_in_the_second_kernel_the_loader_by_itself_keeps_off_them(
     guest: Guest, kept: list[tuple[int, int]]
 ) -> None:
     # What the view called Reserved is so in the memory map of the kernel that was started on it.
-    done = guest.run(kexec(guest, "-d"), timeout=900)
-    assert touching(segments(done.stdout + done.stderr), kept) == []
+    assert touching(placed(guest), kept) == []
     guest.run(["kexec", "-u"])
 
 

@@ -19,7 +19,7 @@ from tests.lab.guest import Guest
 from . import autopkgtest
 from .machines import CHAINS, OPTION_ROMS, TESTING, WITH_LOGO, Machine, marks, on
 from .service import properties
-from .survivors import MEMORY_MAP, VARIABLES, Kernel, files, names
+from .survivors import MEMORY_MAP, SECURE_BOOT_DISABLED, VARIABLES, Kernel, files, names
 
 pytestmark = pytest.mark.vm
 
@@ -44,8 +44,6 @@ OPTION_ROM = Path("/usr/share/seabios/vgabios-stdvga.bin")
 
 ROM_HEADER = 48
 """Bytes before it in its node: struct pci_setup_rom, without its setup_data, in asm/pci.h."""
-
-SECURE_BOOT_DISABLED = 2
 
 # kexecprepctl with a receipt in it that is not true.
 LIAR = """
