@@ -35,9 +35,10 @@ class _Watch:
 
     def run(self) -> Exit:
         properties = self._client.properties()
-        self._note(f"Watching, from generation {properties['Generation']} on.")
+        # Before it says so: who reads that may stop it at once.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: GLib.timeout_add(0, self._loop.quit))
+        self._note(f"Watching, from generation {properties['Generation']} on.")
         self._loop.run()
         if self._failure is not None:
             raise self._failure

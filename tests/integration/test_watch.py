@@ -2,13 +2,16 @@
 """`kexecprepctl watch` among others: whom it believes, and what it does when nobody reads it."""
 
 import json
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from gi.repository import GLib
 
 from kexecprepd.wire.names import BUS_NAME, MANAGER, MANAGER_PATH
-from tests.support.daemon import Daemon
+from tests.support.daemon import CHECKOUT, Daemon
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 
@@ -17,6 +20,23 @@ from .hotplug import plug
 from .watching import watch
 
 pytestmark = pytest.mark.bus
+
+STOPPED_AT_ONCE = """
+import signal, sys
+from kexecprepd.ctl import streams
+from kexecprepd.ctl.__main__ import main
+
+streams.prepare()
+write = sys.stderr.write
+
+def write_and_stop(text):
+    write(text)
+    signal.raise_signal(int(sys.argv[1]))
+
+sys.stderr.write = write_and_stop
+sys.exit(main(["watch"]))
+"""
+"""kexecprepctl watch, to which each write to standard error brings the signal of that number."""
 
 
 def test_a_signal_of_someone_else_s_is_not_believed(
@@ -49,3 +69,18 @@ def test_it_ends_without_a_word_when_nobody_reads_it(
 
         assert watching.process.wait(DEADLINE) == 1
         assert watching.stderr.rest() == ""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_as_soon_as_it_says_that_it_watches_it_can_be_stopped(
+    daemon: Daemon, bus: PrivateBus, number: signal.Signals
+) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", STOPPED_AT_ONCE, str(int(number))],
+        env=bus.environment,
+        cwd=CHECKOUT,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (done.returncode, done.stderr) == (0, "Watching, from generation 1 on.\n")
