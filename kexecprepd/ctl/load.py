@@ -128,11 +128,13 @@ def _load_again(options: Namespace) -> Exit:
             return Exit.OK
         with ExitStack() as stack:
             try:
+                wanted = stack.enter_context(read_wanted(again))
+                asked = request_of(wanted, again)
+                # After that, which takes its time: systemd does not watch for changes until this
+                # has ended. Of later ones the daemon tells when memory has settled: afterwards.
                 true = _is_true(before)
                 if not true:
                     _tell_journal(before)
-                wanted = stack.enter_context(read_wanted(again))
-                asked = request_of(wanted, again)
                 still_true = true and asked == before.request
                 calls, obstacle = _calls(again)
                 if obstacle is not None and not still_true:

@@ -52,12 +52,16 @@ def run_ctl(
     *arguments: str | Path,
     user: bool = False,
     stderr: int | IO[bytes] = subprocess.PIPE,
+    more: Path | None = None,
 ) -> Done:
-    """Run kexecprepctl to its end on the machine of the tree, as root or without rights."""
+    """Run kexecprepctl to its end on the machine of the tree, as root or without rights; `more` is
+    a folder of modules that Python finds there, too.
+    """
     program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
+    folders = [str(each) for each in (modules() if user else CHECKOUT, more) if each]
     return subprocess.run(
         on_machine(tree, *program, *map(str, arguments)),
-        env={**environment, "PYTHONPATH": str(modules() if user else CHECKOUT)},
+        env={**environment, "PYTHONPATH": os.pathsep.join(folders)},
         cwd="/" if user else CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=stderr,

@@ -16,7 +16,7 @@ from tests.support.daemon import Daemon
 from tests.support.journal_socket import journal
 from tests.support.kernels import bzimage
 from tests.support.private_bus import PrivateBus
-from tests.support.recordings import BOOT_ID, add_range, remove, set_memory_blocks, write
+from tests.support.recordings import BOOT_ID, MEMMAP, add_range, remove, set_memory_blocks, write
 from tests.support.schemas import conform
 
 from .client import Client
@@ -26,6 +26,20 @@ pytestmark = pytest.mark.bus
 
 Ctl = Callable[..., Done]
 AGAIN = "kexecprepctl load --again"
+
+CHANGES_WHEN_OPENED = """
+import os, sys
+
+def about_to_open(event, arguments):
+    if event == "open" and arguments[0] == {path!r}:
+        os.makedirs({memory!r}, exist_ok=True)
+        for name, text in {files!r}.items():
+            with open(os.path.join({memory!r}, name), "w") as file:
+                file.write(text)
+
+sys.addaudithook(about_to_open)
+"""
+"""As sitecustomize: when a file is about to be opened, there is a range of memory more."""
 
 
 @pytest.fixture
@@ -200,6 +214,21 @@ def test_a_kernel_that_was_replaced_on_disk_is_loaded_again(
     kernel.write_bytes(bzimage(b"\x91" * 0x800))
 
     assert "The kernel refused it" in refusal(ctl("load", "--again"))
+
+
+def test_memory_that_changes_while_its_files_are_read_is_not_passed_over(
+    bus: PrivateBus, machine: Path, top: Path, loaded: Loaded
+) -> None:
+    program = CHANGES_WHEN_OPENED.format(
+        path=loaded.request.kernel.path,
+        memory=str(machine / MEMMAP / "90"),
+        files={"start": "0x200000000\n", "end": "0x23fffffff\n", "type": "System RAM\n"},
+    )
+    write(top, "hook/sitecustomize.py", program)
+
+    done = run_ctl(machine, bus.environment, "load", "--again", more=top / "hook")
+
+    assert "The kernel refused it" in refusal(done)
 
 
 def test_a_stale_kernel_is_loaded_again_and_where_that_fails_it_is_to_go(
