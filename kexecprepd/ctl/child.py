@@ -21,11 +21,13 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 def run(command: list[str]) -> int:
     """Run a command, pass signals on to it, and return its exit status: 128 + n for signal n.
 
-    Raises CtlError where it cannot be started.
+    What is ignored here, as by nohup, it ignores as well. Raises CtlError where it cannot be
+    started.
     """
     sys.stdout.flush()
+    passed_on = [each for each in _PASSED_ON if signal.getsignal(each) is not signal.SIG_IGN]
     early: list[int] = []  # that came before there was someone to pass them on to
-    for number in _PASSED_ON:
+    for number in passed_on:
         signal.signal(number, lambda number, _: early.append(number))
     pid = _start(command)
 
@@ -33,13 +35,13 @@ def run(command: list[str]) -> int:
         if number not in _FROM_KEYS or not _in_foreground():
             os.kill(pid, number)
 
-    for number in _PASSED_ON:
+    for number in passed_on:
         signal.signal(number, pass_on)
-    for each in early:
-        pass_on(each)
+    for each in early:  # also those of keys: whether they came to the command, too, nobody knows
+        os.kill(pid, each)
     # It keeps its id until nothing is passed on to that any more.
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    for number in _PASSED_ON:
+    for number in passed_on:
         signal.signal(number, signal.SIG_DFL)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)

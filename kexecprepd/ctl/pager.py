@@ -96,15 +96,16 @@ def _shown_by(command: list[str], text: str) -> bool:
     charset = os.environ.get("SYSTEMD_LESSCHARSET") or ("utf-8" if unicode_wanted() else None)
     environment |= {"LESSCHARSET": charset} if charset else {}
     environment |= {"LESSSECURE": "1"} if _secure() else {}
+    # Ctrl-C is for the pager; we end when it does. Were it ignored, the pager would ignore it, too.
+    before = signal.getsignal(signal.SIGINT)
+    if before is not signal.SIG_IGN:
+        signal.signal(signal.SIGINT, lambda *_: None)
     try:
         pager = subprocess.Popen(command, stdin=subprocess.PIPE, env=environment)
-    except OSError:
-        return False
-    # Ctrl-C is for the pager; we end when it does.
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
         # It may be closed before it has read everything, and communicate() lets that be.
         pager.communicate(text.encode(sys.stdout.encoding, "backslashreplace"))
+    except OSError:
+        return False
     finally:
         signal.signal(signal.SIGINT, before)
     return pager.returncode != 127  # `env`, `sh` and the like have not found it

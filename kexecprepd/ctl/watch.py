@@ -37,7 +37,8 @@ class _Watch:
         properties = self._client.properties()
         # Before it says so: who reads that may stop it at once.
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: GLib.timeout_add(0, self._loop.quit))
+            if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell has it for a job of `&`
+                signal.signal(number, lambda *_: GLib.timeout_add(0, self._loop.quit))
         self._note(f"Watching, from generation {properties['Generation']} on.")
         self._loop.run()
         if self._failure is not None:

@@ -84,6 +84,10 @@ class Daemon:
         manager = Manager(self._follower.handover, origin, self._follower.refresh)
         self._bus.export(MANAGER_PATH, interface_xml(MANAGER), manager)
         self._bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
+        # Before it has the name, and long before READY=1: who sees either may send one at once.
+        signal.signal(signal.SIGHUP, lambda *_: _soon(self._reload))
+        signal.signal(signal.SIGTERM, lambda *_: _soon(self._loop.quit))
+        signal.signal(signal.SIGINT, lambda *_: _soon(self._loop.quit))
         self._bus.own(BUS_NAME)
         # The cache first: a loader that hears of a handover finds it there.
         self._follower.subscribe(lambda handover, _: cache.keep(root, handover))
@@ -101,10 +105,6 @@ class Daemon:
 
     def serve(self) -> int:
         """Run until told to stop; the process' exit status."""
-        # Before READY=1: systemd may send SIGHUP from then on.
-        signal.signal(signal.SIGHUP, lambda *_: _soon(self._reload))
-        signal.signal(signal.SIGTERM, lambda *_: _soon(self._loop.quit))
-        signal.signal(signal.SIGINT, lambda *_: _soon(self._loop.quit))
         interval = watchdog_interval()
         if interval is not None:
             self._watchdog()

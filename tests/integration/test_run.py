@@ -31,6 +31,18 @@ FOLDERS = {"memmap": "firmware/memmap", "runtime-map": "firmware/efi/runtime-map
 # Every file of a folder with its mode and content, as whoever is there sees it.
 LOOK = r'cd "$0" && find . -type f -printf "%p %m " -exec cat {} \;'
 
+WAITS = """
+import signal, sys
+
+number = signal.Signals(int(sys.argv[1]))
+signal.pthread_sigmask(signal.SIG_BLOCK, {number})
+print("ready", flush=True)
+if signal.sigtimedwait({number}, float(sys.argv[2])):
+    print("got", number.name)
+    sys.exit(3)
+"""
+"""Waits for a signal so many seconds, and says what came."""
+
 Ctl = Callable[..., Done]
 
 
@@ -107,32 +119,38 @@ def test_options_of_the_loader_are_the_loader_s(daemon: Daemon, ctl: Ctl) -> Non
     assert (done.returncode, done.stdout) == (0, "--json=short -- -l --help ")
 
 
-@pytest.mark.parametrize(
-    ("number", "name"), [(signal.SIGTERM, "TERM"), (signal.SIGINT, "INT"), (signal.SIGHUP, "HUP")]
-)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
 def test_signals_reach_the_loader(
-    machine: Path, daemon: Daemon, bus: PrivateBus, number: signal.Signals, name: str
+    machine: Path, daemon: Daemon, bus: PrivateBus, number: signal.Signals
 ) -> None:
-    script = f'trap "echo got {name}; exit 3" {name}; echo ready; read line'
-    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run", "sh", "-c", script)
+    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
     with subprocess.Popen(
-        on_machine(machine, *ctl),
+        on_machine(machine, *ctl, sys.executable, "-c", WAITS, str(int(number)), str(DEADLINE)),
         env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         bufsize=0,
         start_new_session=True,  # without a terminal, whose keys would reach it by themselves
     ) as process:
-        assert process.stdin is not None
         assert process.stdout is not None
         lines = Lines(process.stdout)
-        try:
-            assert lines.next() == "ready\n"
-            process.send_signal(number)
-            assert lines.next() == f"got {name}\n"
-        finally:
-            process.stdin.close()  # which ends it in any case
+        assert lines.next() == "ready\n"
+        process.send_signal(number)
+        assert lines.next() == f"got {number.name}\n"
     assert process.returncode == 3
+
+
+def test_what_nohup_has_it_ignore_the_loader_ignores(
+    machine: Path, daemon: Daemon, bus: PrivateBus
+) -> None:
+    ctl = ("nohup", sys.executable, "-m", "kexecprepd.ctl", "run")
+    done = subprocess.run(
+        on_machine(machine, *ctl, "sh", "-c", "kill -HUP $PPID; kill -HUP $$; echo still here"),
+        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE,
+    )
+    assert (done.returncode, done.stdout) == (0, "still here\n")
 
 
 def plug(machine: Path) -> str:

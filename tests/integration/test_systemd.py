@@ -14,7 +14,7 @@ from gi.repository import GLib
 from kexecprepd.wire.names import BUS_NAME
 from tests.support.daemon import Daemon, run_to_end, running, started
 from tests.support.private_bus import OPEN_POLICY, PrivateBus, private_bus
-from tests.support.recordings import set_region
+from tests.support.recordings import set_region, write
 
 from .client import Client, wait_until
 
@@ -170,6 +170,17 @@ def test_it_stops_in_order(daemon: Daemon, client: Client, number: signal.Signal
     assert daemon.notify.messages[-1].startswith("STOPPING=1\n")
     wait_until(lambda: not client.name_has_owner(), "the name to be free")
     assert (daemon.cache / "setup_data").exists()  # late shutdown wants it
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_it_can_be_stopped_as_soon_as_it_has_its_name(
+    bus: PrivateBus, top: Path, tree: Path, client: Client, number: signal.Signals
+) -> None:
+    write(tree, "proc/cmdline", "x" * (8 << 20))  # so that writing the cache takes its time
+    with started(top, tree, bus.environment) as daemon:
+        wait_until(client.name_has_owner, "the name")
+        daemon.process.send_signal(number)
+        assert daemon.wait() == 0
 
 
 def test_it_runs_without_a_notify_socket(

@@ -71,6 +71,17 @@ def test_it_ends_without_a_word_when_nobody_reads_it(
         assert watching.stderr.rest() == ""
 
 
+def test_what_a_shell_has_it_ignore_it_ignores(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path
+) -> None:
+    background = ("sh", "-c", 'trap "" INT; exec "$@"', "sh")
+    with watch(bus, "--json=short", wrapper=background) as watching:
+        watching.process.send_signal(signal.SIGINT)
+        plug(tree)
+        client.call("Refresh")
+        assert json.loads(watching.stdout.next())["generation"] == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_as_soon_as_it_says_that_it_watches_it_can_be_stopped(
     daemon: Daemon, bus: PrivateBus, number: signal.Signals

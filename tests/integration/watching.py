@@ -3,7 +3,7 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -22,10 +22,10 @@ class Watch:
 
 
 @contextmanager
-def watch(bus: PrivateBus, *arguments: str) -> Iterator[Watch]:
-    """`kexecprepctl watch` that has begun."""
+def watch(bus: PrivateBus, *arguments: str, wrapper: Sequence[str] = ()) -> Iterator[Watch]:
+    """`kexecprepctl watch` that has begun, started by `wrapper`."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "kexecprepd.ctl", "watch", *arguments],
+        [*wrapper, sys.executable, "-m", "kexecprepd.ctl", "watch", *arguments],
         env=bus.environment,
         cwd=CHECKOUT,
         stdout=subprocess.PIPE,
