@@ -191,13 +191,13 @@ def plug_memory(guest: Guest) -> None:
 
 def watched(guest: Guest, number: int) -> str:
     """The line of that number that `kexecprepctl watch` prints, once it is there."""
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         lines = guest.run(["cat", WATCH_LOG], check=False).stdout.splitlines(keepends=True)
         if len(lines) >= number and lines[number - 1].endswith("\n"):
             return lines[number - 1].rstrip()
         time.sleep(0.2)
-    raise GuestError(f"kexecprepctl watch did not print its line {number} within a minute")
+    raise GuestError(f"kexecprepctl watch did not print its line {number} in 300 s")
 
 
 def welcome() -> str:

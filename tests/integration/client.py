@@ -89,6 +89,7 @@ class Client:
         connection.signal_subscribe(
             None, None, None, None, None, Gio.DBusSignalFlags.NONE, self._received
         )
+        self.ask_bus("GetId")  # the bus answers after it has taken the subscription
 
     def _received(self, *arguments: Any) -> None:
         _connection, _sender, path, interface, name, parameters = arguments[:6]
@@ -130,7 +131,7 @@ class Client:
         arguments = GLib.Variant("(ssv)", (interface, name, GLib.Variant("s", value)))
         self.call("Set", arguments, interface=PROPERTIES, path=PATHS[interface])
 
-    def ask_bus(self, method: str, arguments: Any) -> Any:
+    def ask_bus(self, method: str, arguments: Any = None) -> Any:
         service = "org.freedesktop.DBus"
         return self.call(
             method, arguments, interface=service, path="/org/freedesktop/DBus", destination=service

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""The kernel's own events: of memory alone, and what was lost is made up for by a reading."""
+"""The kernel's own events: of memory alone, a burst ends in one reading, and so do lost ones."""
 
 import signal
 from collections.abc import Iterator
@@ -13,6 +13,7 @@ from tests.support.private_bus import PrivateBus
 from .client import Client, wait_until
 from .hotplug import MAP_CHANGED, plug
 from .netlink import OWN_NETWORK, send_memory_events, send_other_events
+from .readings import passes_over
 
 pytestmark = pytest.mark.bus
 
@@ -32,6 +33,24 @@ def test_a_real_event_is_noticed(alone: Daemon, client: Client, tree: Path) -> N
     send_memory_events(alone.pid, 1)
     client.wait_for(MAP_CHANGED)
     assert "Memory event online of memory0" in alone.stderr
+
+
+def test_a_burst_is_told_once(alone: Daemon, client: Client, tree: Path) -> None:
+    blocks = 40
+    with passes_over(tree) as passes:
+        # So that they come at once, however busy this machine is.
+        alone.process.send_signal(signal.SIGSTOP)
+        for number in range(blocks):
+            plug(tree, number)
+        send_memory_events(alone.pid, blocks)
+        alone.process.send_signal(signal.SIGCONT)
+        client.wait_for(MAP_CHANGED)
+        last = f"Memory event online of memory{blocks - 1}\n"
+        wait_until(lambda: last in alone.stderr, last)
+        assert len(client.call("GetMemoryMap")) == 16 + blocks
+        client.settle()
+        assert [arguments[0] for arguments in client.of(MAP_CHANGED)] == [2]
+        assert passes.count == 2
 
 
 def test_events_of_other_devices_wake_nobody(alone: Daemon, client: Client) -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
-"""Memory hotplug: the kernel's events, as umockdev brings them, end in one reading each burst."""
+"""Memory hotplug: the kernel's events, as umockdev brings them, end in a reading."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,7 +8,6 @@ import pytest
 
 from tests.support.daemon import Daemon, running
 from tests.support.private_bus import PrivateBus
-from tests.support.recordings import add_range
 
 from .client import Client, wait_until
 from .hotplug import MAP_CHANGED, plug
@@ -33,33 +32,10 @@ def watching(memory: Testbed, bus: PrivateBus, top: Path, tree: Path) -> Iterato
         yield daemon
 
 
-def wait_for_last(memory: Testbed, daemon: Daemon) -> None:
-    """Until the daemon has taken the event that was sent last."""
-    event = f"Memory event online of {memory.last}\n"
-    wait_until(lambda: event in daemon.stderr, event)
-
-
 def test_plugged_memory_is_noticed(memory: Testbed, client: Client, tree: Path) -> None:
     plug(tree)
     memory.plug()
     assert client.wait_for(MAP_CHANGED) == [(2, client.get("Sha256"), ["memmap"])]
-
-
-def test_a_burst_is_told_once(
-    memory: Testbed, watching: Daemon, client: Client, tree: Path
-) -> None:
-    blocks = 40
-    with passes_over(tree) as passes:
-        for number in range(blocks):
-            start = (1 << 32) + (number << 27)
-            add_range(tree, start, start + (1 << 27) - 1, "System RAM")
-            memory.plug()
-        client.wait_for(MAP_CHANGED)
-        wait_for_last(memory, watching)
-        assert len(client.call("GetMemoryMap")) == 16 + blocks
-        client.settle()
-        assert [arguments[0] for arguments in client.of(MAP_CHANGED)] == [2]
-        assert passes.count == 2
 
 
 def test_events_without_a_change_are_silent(memory: Testbed, client: Client, tree: Path) -> None:

@@ -57,7 +57,8 @@ def image(guest: Guest) -> bytes:
 def memory_ranges(guest: Guest) -> list[list[int | str]]:
     """Start, end and type of every range of the memory map, in the order of their numbers."""
     values = sysfs_values(guest, "/sys/firmware/memmap")
-    numbers = sorted({int(path.split("/")[0]) for path in values})
+    # The kernel makes the files of a new one after the other.
+    numbers = sorted(int(p.split("/")[0]) for p in values if p.endswith("/type"))
     return [
         [int(values[f"{n}/start"], 16), int(values[f"{n}/end"], 16), values[f"{n}/type"]]
         for n in numbers

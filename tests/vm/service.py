@@ -66,12 +66,18 @@ def wait_until_running(guest: Guest, after: dict[str, str]) -> dict[str, str]:
     return show(guest)
 
 
-def journal(guest: Guest, unit: str = UNIT, after: str = "") -> str:
+def journal(guest: Guest, unit: str = UNIT, after: str = "", *options: str) -> str:
     """A unit's log, from a place on that `cursor_now` has told."""
     cursor = [f"--after-cursor={after}"] if after else []
-    command = ["journalctl", "--output=cat", "--unit", unit, *cursor]
+    return read_journal(guest, "--output=cat", f"--unit={unit}", *cursor, *options)
+
+
+def read_journal(guest: Guest, *options: str) -> str:
+    """What journalctl prints, of all that was sent to the journal up to now."""
+    script = 'journalctl --sync || exit 2; exec journalctl "$@"'
     for _ in range(_READINGS):
-        done = guest.run(command, check=False)  # 252 calls it a failure when there is nothing
+        done = guest.run(["sh", "-c", script, "sh", *options], check=False)
+        assert done.returncode in (0, 1), done.stderr  # with 1, in 252, when there is nothing
         # Lines that could not be read would look like lines that were never written: a file that
         # grows between two looks of journalctl at it is called truncated, and left out.
         if "ignoring file" not in done.stderr:
@@ -88,7 +94,7 @@ def wait_for_log(guest: Guest, text: str, after: str = "") -> str:
 def bus_journal(guest: Guest) -> str:
     """The log of whichever bus there is."""
     units = ("--unit=dbus.service", "--unit=dbus-broker.service")
-    return guest.run(["journalctl", "--output=cat", *units]).stdout
+    return read_journal(guest, "--output=cat", *units)
 
 
 def cursor_now(guest: Guest, unit: str = UNIT) -> str:
@@ -96,8 +102,7 @@ def cursor_now(guest: Guest, unit: str = UNIT) -> str:
 
     Of that unit alone: systemd 252 leaves out the first entry after a cursor that is of another.
     """
-    command = ["journalctl", "--lines=1", "--show-cursor", "--unit", unit]
-    shown = guest.run(command, check=False).stdout
+    shown = read_journal(guest, "--lines=1", "--show-cursor", f"--unit={unit}")
     return shown.rpartition("-- cursor: ")[2].strip() if "-- cursor: " in shown else ""
 
 

@@ -17,7 +17,7 @@ from tests.support.kernels import uki
 from .partition import TOP, make_partition, mount
 from .project import Installations
 from .realtime import END, make_initrd, realtime_kernel
-from .service import properties, show, wait_for
+from .service import journal, properties, show, wait_for
 
 pytestmark = pytest.mark.vm
 
@@ -186,7 +186,7 @@ def test_a_request_that_comes_later_is_not_passed_by(machine: Guest) -> None:
     machine.run(["systemctl", "restart", LOAD], timeout=900)
 
     assert machine.read_file("/sys/kernel/kexec_loaded") == b"0\n"
-    said = machine.run(["journalctl", "--output=cat", f"--unit={LOAD}"]).stdout
+    said = journal(machine, LOAD)
     assert "The kernel that was loaded is unloaded. BootNext names" in said
     assert "Nothing is loaded. BootNext names" in said
     machine.run(["rm", variable])

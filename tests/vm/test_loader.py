@@ -18,7 +18,7 @@ from tests.lab.guest import Guest
 
 from . import autopkgtest
 from .machines import CHAINS, OPTION_ROMS, TESTING, WITH_LOGO, Machine, marks, on
-from .service import properties
+from .service import properties, read_journal
 from .survivors import MEMORY_MAP, SECURE_BOOT_DISABLED, VARIABLES, Kernel, files, names
 
 pytestmark = pytest.mark.vm
@@ -168,7 +168,7 @@ def test_nothing_is_lost(guest: Guest, machine: Machine, first: Kernel, number: 
 
 @on(ONE)
 def test_the_journal_explains_the_receipt(guest: Guest) -> None:
-    entry = guest.run(["journalctl", "--catalog", f"MESSAGE_ID={Message.RECEIPT}"]).stdout
+    entry = read_journal(guest, "--catalog", f"MESSAGE_ID={Message.RECEIPT}")
     assert f"kexecs since power-on: {KEXECS}" in entry
     subject = entry.partition("Subject: ")[2].splitlines()[0]
     assert subject.startswith("This kernel was started by kexec, and kexecprepctl ")

@@ -119,15 +119,19 @@ def listed(folder):
     except OSError:
         return []
 
-def processes():
-    return sorted(int(name) for name in os.listdir("/proc") if name.isdecimal())
+def owners():
+    for name in filter(str.isdecimal, os.listdir("/proc")):
+        try:
+            yield int(name), os.stat(f"/proc/{{name}}").st_uid
+        except FileNotFoundError:
+            pass  # it has ended
 
 print(json.dumps({{
     "read": [path for path in {[*SECRETS, *THERE_ALREADY, *NEEDED]!r} if read(path)],
     "written": [path for path in {[*PLACES, "/run/kexecprepd"]!r} if write(path)],
     "listed": {{folder: listed(folder) for folder in {[*ALL_THERE_IS]!r}}},
     "core": resource.getrlimit(resource.RLIMIT_CORE),
-    "strangers": [pid for pid in processes() if os.stat(f"/proc/{{pid}}").st_uid != os.getuid()],
+    "strangers": sorted(pid for pid, owner in owners() if owner != os.getuid()),
 }}))
 """
 

@@ -82,7 +82,7 @@ def test_an_upgrade_from_the_first_version_keeps_generation_cache_and_kernel(
     # Who begins anew begins with 1.
     guest.hot_add_memory(128)
     wait_for(lambda: properties(guest)["Generation"] == 2, "the first version has the DIMM")
-    guest.run(["sh", "-c", LOAD])
+    guest.run(["sh", "-c", LOAD], timeout=900)
     before, image = properties(guest), guest.read_file("/run/kexecprepd/setup_data")
     start = cursor_now(guest)
 

@@ -8,6 +8,7 @@ import pytest
 from tests.lab.guest import Guest
 
 from .machines import TESTING, on
+from .service import journal
 
 pytestmark = [pytest.mark.vm, on([TESTING])]
 
@@ -30,5 +31,4 @@ def test_no_module_uses_what_will_go(guest: Guest) -> None:
 
 
 def test_the_service_has_logged_no_warning(guest: Guest) -> None:
-    journal = guest.run(["journalctl", "--unit", "kexecprepd.service", "--output", "cat"]).stdout
-    assert "DeprecationWarning" not in journal
+    assert "DeprecationWarning" not in journal(guest)
