@@ -128,14 +128,12 @@ def _load_again(options: Namespace) -> Exit:
             return Exit.OK
         with ExitStack() as stack:
             try:
+                still_true = _found_true(before)
                 wanted = stack.enter_context(read_wanted(again))
                 asked = request_of(wanted, again)
-                # After that, which takes its time: systemd does not watch for changes until this
-                # has ended. Of later ones the daemon tells when memory has settled: afterwards.
-                true = _is_true(before)
-                if not true:
-                    _tell_journal(before)
-                still_true = true and asked == before.request
+                # Reading takes its time, and systemd does not watch for changes until this has
+                # ended. Of later ones the daemon tells when memory has settled: afterwards.
+                still_true = still_true and asked == before.request and _found_true(before)
                 calls, obstacle = _calls(again)
                 if obstacle is not None and not still_true:
                     raise obstacle
@@ -149,6 +147,14 @@ def _load_again(options: Namespace) -> Exit:
     else:
         print_report(report, options.json, quiet=options.quiet)
     return Exit.OK
+
+
+def _found_true(before: Loaded) -> bool:
+    """As `_is_true`; the journal is told where it is not."""
+    true = _is_true(before)
+    if not true:
+        _tell_journal(before)
+    return true
 
 
 def _tell_journal(stale: Loaded) -> None:

@@ -3,6 +3,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import pytest
 from kexecprepd.loader import request
 from kexecprepd.loader.request import File, Loaded, Request
 from kexecprepd.wire.journal import Message
+from tests.support.customised import at_audit_event, customised
 from tests.support.daemon import Daemon
 from tests.support.journal_socket import journal
 from tests.support.kernels import bzimage
@@ -26,20 +28,6 @@ pytestmark = pytest.mark.bus
 
 Ctl = Callable[..., Done]
 AGAIN = "kexecprepctl load --again"
-
-CHANGES_WHEN_OPENED = """
-import os, sys
-
-def about_to_open(event, arguments):
-    if event == "open" and arguments[0] == {path!r}:
-        os.makedirs({memory!r}, exist_ok=True)
-        for name, text in {files!r}.items():
-            with open(os.path.join({memory!r}, name), "w") as file:
-                file.write(text)
-
-sys.addaudithook(about_to_open)
-"""
-"""As sitecustomize: when a file is about to be opened, there is a range of memory more."""
 
 
 @pytest.fixture
@@ -219,14 +207,17 @@ def test_a_kernel_that_was_replaced_on_disk_is_loaded_again(
 def test_memory_that_changes_while_its_files_are_read_is_not_passed_over(
     bus: PrivateBus, machine: Path, top: Path, loaded: Loaded
 ) -> None:
-    program = CHANGES_WHEN_OPENED.format(
-        path=loaded.request.kernel.path,
-        memory=str(machine / MEMMAP / "90"),
-        files={"start": "0x200000000\n", "end": "0x23fffffff\n", "type": "System RAM\n"},
+    change_memory(machine)
+    ranges = sorted((machine / MEMMAP).iterdir(), key=lambda each: int(each.name))
+    plugged, before = str(ranges[-1]), str(machine / "before")
+    os.rename(plugged, before)
+    plug = (
+        f"if arguments[0] == {loaded.request.kernel.path!r} and os.path.exists({before!r}): "
+        f"os.rename({before!r}, {plugged!r})"
     )
-    write(top, "hook/sitecustomize.py", program)
+    folder = customised(top / "customised", at_audit_event("open", plug))
 
-    done = run_ctl(machine, bus.environment, "load", "--again", more=top / "hook")
+    done = run_ctl(machine, bus.environment, "load", "--again", more=folder)
 
     assert "The kernel refused it" in refusal(done)
 
@@ -258,10 +249,13 @@ def test_a_tree_tells_of_what_is_loaded_in_it(ctl: Ctl, machine: Path, loaded: L
     assert shown["loaded"]["stale"] is True
 
 
+@pytest.mark.parametrize("readable", [True, False])
 def test_the_journal_is_told_of_a_stale_kernel(
-    bus: PrivateBus, machine: Path, loaded: Loaded, top: Path
+    bus: PrivateBus, machine: Path, loaded: Loaded, top: Path, readable: bool
 ) -> None:
     change_memory(machine)
+    if not readable:
+        remove(machine, loaded.request.kernel.path)
     with journal(machine, top / "errors") as told, (top / "errors").open("wb") as errors:
         run_ctl(
             machine,
