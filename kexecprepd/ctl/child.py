@@ -21,28 +21,32 @@ _RESTORED = (signal.SIGPIPE, signal.SIGXFSZ)
 def run(command: list[str]) -> int:
     """Run a command, pass signals on to it, and return its exit status: 128 + n for signal n.
 
-    What is ignored here, as by nohup, it ignores as well. Raises CtlError where it cannot be
-    started.
+    What is ignored here, as by nohup, it ignores as well, unless it chooses otherwise. Raises
+    CtlError where it cannot be started.
     """
     sys.stdout.flush()
-    passed_on = [each for each in _PASSED_ON if signal.getsignal(each) is not signal.SIG_IGN]
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # ignored, nobody's exit status is kept
+    after = dict.fromkeys(_PASSED_ON, signal.SIG_DFL)
     early: list[int] = []  # that came before there was someone to pass them on to
-    for number in passed_on:
-        signal.signal(number, lambda number, _: early.append(number))
+    for number in _PASSED_ON:
+        if signal.getsignal(number) is signal.SIG_IGN:
+            after[number] = signal.SIG_IGN
+        else:
+            signal.signal(number, lambda number, _: early.append(number))
     pid = _start(command)
 
     def pass_on(number: int, frame: FrameType | None = None) -> None:
         if number not in _FROM_KEYS or not _in_foreground():
             os.kill(pid, number)
 
-    for number in passed_on:
+    for number in _PASSED_ON:
         signal.signal(number, pass_on)
     for each in early:  # also those of keys: whether they came to the command, too, nobody knows
         os.kill(pid, each)
     # It keeps its id until nothing is passed on to that any more.
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-    for number in passed_on:
-        signal.signal(number, signal.SIG_DFL)
+    for number, handler in after.items():
+        signal.signal(number, handler)
     _, status = os.waitpid(pid, 0)
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """The command that stays: prints changes as they come, until it is interrupted."""
 
+import os
 import signal
 import sys
 from argparse import Namespace
@@ -35,10 +36,11 @@ class _Watch:
 
     def run(self) -> Exit:
         properties = self._client.properties()
-        # Before it says so: who reads that may stop it at once.
+        # Before it says so: who reads that may stop it at once. And so it ends, also where it waits
+        # for somebody to read.
         for number in (signal.SIGINT, signal.SIGTERM):
             if signal.getsignal(number) is not signal.SIG_IGN:  # as a shell has it for a job of `&`
-                signal.signal(number, lambda *_: GLib.timeout_add(0, self._loop.quit))
+                signal.signal(number, lambda *_: os._exit(Exit.OK))
         self._note(f"Watching, from generation {properties['Generation']} on.")
         self._loop.run()
         if self._failure is not None:

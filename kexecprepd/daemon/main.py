@@ -6,6 +6,7 @@ import logging
 import signal
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from gi.repository import GLib
@@ -42,9 +43,12 @@ def run(root: Path, level: int) -> int:
     """Serve until SIGTERM or SIGINT (returns 0), or until that cannot be done (returns 1)."""
     found = keepsake.received()
     log_control = journal.set_up(root, level)
+    stopped: list[int] = []
     try:
-        daemon = Daemon(root, log_control, found)
+        daemon = Daemon(root, log_control, found, stopped)
     except BusUnavailable as error:
+        if stopped:  # while it waited for the bus
+            return 0
         log.error("%s", error.reason)
         return 1
     except OSError as error:
@@ -61,10 +65,16 @@ class Daemon:
         root: Path,
         log_control: journal.LogControl,
         found: Sequence[Keepsake | Unusable],
+        stopped: list[int],
     ) -> None:
-        """`found` is what systemd kept. Raises BusUnavailable without a bus or a free name, OSError
-        without a boot id.
+        """`found` is what systemd kept; to `stopped` go signals that tell it to stop. Raises
+        BusUnavailable without a bus or a free name, OSError without a boot id.
         """
+
+        def stop(number: int, _frame: FrameType | None) -> None:
+            stopped.append(number)
+            _soon(self._loop.quit)
+
         self._loop = GLib.MainLoop()
         self._status = 0
         self._failed = False
@@ -86,8 +96,8 @@ class Daemon:
         self._bus.export(LOG_CONTROL_PATH, interface_xml(LOG_CONTROL), log_control)
         # Before it has the name, and long before READY=1: who sees either may send one at once.
         signal.signal(signal.SIGHUP, lambda *_: _soon(self._reload))
-        signal.signal(signal.SIGTERM, lambda *_: _soon(self._loop.quit))
-        signal.signal(signal.SIGINT, lambda *_: _soon(self._loop.quit))
+        signal.signal(signal.SIGTERM, stop)
+        signal.signal(signal.SIGINT, stop)
         self._bus.own(BUS_NAME)
         # The cache first: a loader that hears of a handover finds it there.
         self._follower.subscribe(lambda handover, _: cache.keep(root, handover))

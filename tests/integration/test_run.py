@@ -2,6 +2,7 @@
 """kexecprepctl run: what a loader finds in sysfs, and how its end is told."""
 
 import os
+import pty
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import recordings
+from tests.support.customised import at_audit_event, customised
 from tests.support.daemon import CHECKOUT, Daemon, running
 from tests.support.lines import Lines
 from tests.support.notify_socket import DEADLINE
@@ -137,6 +139,58 @@ def test_signals_reach_the_loader(
         process.send_signal(number)
         assert lines.next() == f"got {number.name}\n"
     assert process.returncode == 3
+
+
+def test_a_key_that_is_pressed_as_the_loader_starts_is_not_lost(
+    machine: Path, daemon: Daemon, bus: PrivateBus, top: Path
+) -> None:
+    press = at_audit_event("os.posix_spawn", "signal.raise_signal(signal.SIGINT)")
+    folder = customised(top / "customised", press)
+    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
+    screen, ours = pty.openpty()
+    try:
+        done = subprocess.run(
+            ["setsid", "--ctty", *on_machine(machine, *ctl, "sleep", "30")],
+            env={**bus.environment, "PYTHONPATH": f"{CHECKOUT}:{folder}"},
+            stdin=ours,
+            timeout=DEADLINE,
+        )
+    finally:
+        os.close(screen)
+        os.close(ours)
+    assert done.returncode == 128 + signal.SIGINT
+
+
+def test_a_signal_that_is_ignored_here_still_reaches_a_loader_that_wants_it(
+    machine: Path, daemon: Daemon, bus: PrivateBus
+) -> None:
+    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
+    loader = f"""
+import os, signal
+signal.signal(signal.SIGHUP, lambda *_: os._exit(3))
+os.kill(os.getppid(), signal.SIGHUP)
+signal.sigtimedwait([], {DEADLINE})
+"""
+    done = subprocess.run(
+        on_machine(machine, "nohup", *ctl, sys.executable, "-c", loader),
+        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        timeout=DEADLINE,
+    )
+    assert done.returncode == 3
+
+
+def test_its_status_is_not_lost_where_the_ends_of_children_are_ignored(
+    machine: Path, daemon: Daemon, bus: PrivateBus
+) -> None:
+    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
+    done = subprocess.run(
+        on_machine(machine, "env", "--ignore-signal=CHLD", *ctl, "sh", "-c", "exit 7"),
+        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
+        capture_output=True,
+        timeout=DEADLINE,
+    )
+    assert (done.returncode, done.stderr) == (7, b"")
 
 
 def test_what_nohup_has_it_ignore_the_loader_ignores(

@@ -12,13 +12,29 @@ import pytest
 from gi.repository import GLib
 
 from kexecprepd.wire.names import BUS_NAME
-from tests.support.daemon import Daemon, run_to_end, running, started
+from tests.support.customised import customised
+from tests.support.daemon import CHECKOUT, Daemon, run_to_end, running, started
 from tests.support.private_bus import OPEN_POLICY, PrivateBus, private_bus
 from tests.support.recordings import set_region, write
 
 from .client import Client, wait_until
 
 pytestmark = pytest.mark.bus
+
+STOPPED_AS_IT_ASKS = """
+import os, signal
+from kexecprepd.wire.bus import Bus
+
+own = Bus.own
+
+def stopped(*arguments):
+    os.kill({pid}, signal.SIGSTOP)
+    signal.raise_signal(signal.SIGTERM)
+    own(*arguments)
+
+Bus.own = stopped
+"""
+"""The bus is stuck when the daemon asks for its name, and the daemon is told to stop."""
 
 
 def test_ready_means_that_the_name_is_owned_and_the_map_served(
@@ -181,6 +197,19 @@ def test_it_can_be_stopped_as_soon_as_it_has_its_name(
         wait_until(client.name_has_owner, "the name")
         daemon.process.send_signal(number)
         assert daemon.wait() == 0
+
+
+def test_it_can_be_stopped_while_it_waits_for_its_name(
+    bus: PrivateBus, top: Path, tree: Path
+) -> None:
+    program = STOPPED_AS_IT_ASKS.format(pid=bus.process.pid)
+    folder = customised(top / "customised", program)
+    environment = {**bus.environment, "PYTHONPATH": f"{CHECKOUT}:{folder}"}
+    try:
+        status, _ = run_to_end(top, tree, environment)
+    finally:
+        bus.process.send_signal(signal.SIGCONT)
+    assert status == 0
 
 
 def test_it_runs_without_a_notify_socket(

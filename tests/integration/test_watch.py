@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """`kexecprepctl watch` among others: whom it believes, and what it does when nobody reads it."""
 
+import fcntl
 import json
 import signal
 import subprocess
@@ -15,7 +16,7 @@ from tests.support.daemon import CHECKOUT, Daemon
 from tests.support.notify_socket import DEADLINE
 from tests.support.private_bus import PrivateBus
 
-from .client import Client
+from .client import Client, wait_until
 from .hotplug import plug
 from .watching import watch
 
@@ -31,12 +32,13 @@ write = sys.stderr.write
 
 def write_and_stop(text):
     write(text)
-    signal.raise_signal(int(sys.argv[1]))
+    if text.endswith("\\n"):
+        signal.raise_signal(int(sys.argv[1]))
 
 sys.stderr.write = write_and_stop
 sys.exit(main(["watch"]))
 """
-"""kexecprepctl watch, to which each write to standard error brings the signal of that number."""
+"""kexecprepctl watch, to which each line on standard error brings the signal of that number."""
 
 
 def test_a_signal_of_someone_else_s_is_not_believed(
@@ -80,6 +82,27 @@ def test_what_a_shell_has_it_ignore_it_ignores(
         plug(tree)
         client.call("Refresh")
         assert json.loads(watching.stdout.next())["generation"] == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_it_can_be_stopped_where_nobody_reads_what_it_prints(
+    daemon: Daemon, bus: PrivateBus, client: Client, tree: Path, number: signal.Signals
+) -> None:
+    with watch(bus, "--json=short") as watching:
+        assert watching.process.stdout is not None
+        fcntl.fcntl(watching.process.stdout, fcntl.F_SETPIPE_SZ, 4096)
+        with open(f"/proc/{watching.process.pid}/fd/1", "wb", buffering=0) as pipe:
+            pipe.write(bytes(4096))
+        plug(tree)
+        client.call("Refresh")
+        wait_until(lambda: waits_to_write(watching.process.pid), "it waits")
+        watching.process.send_signal(number)
+        assert watching.process.wait(DEADLINE) == 0
+
+
+def waits_to_write(pid: int) -> bool:
+    """Whether a process is in write(2), on x86-64."""
+    return Path(f"/proc/{pid}/syscall").read_text().startswith("1 ")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

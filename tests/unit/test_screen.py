@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.customised import at_audit_event, customised
+from tests.support.daemon import CHECKOUT
 from tests.support.kernels import bzimage
 from tests.support.notify_socket import DEADLINE
 from tests.support.recordings import EFI, set_region, write
@@ -136,6 +138,14 @@ def test_the_exit_code_is_the_command_s_and_not_the_pager_s(broken: Path) -> Non
     for pager in (MARK, "true", "false"):
         shown = on_terminal("check", "--root", broken, SYSTEMD_PAGER=pager)
         assert (shown.code, "Traceback" in shown.text) == (4, False)
+
+
+def test_ctrl_c_as_the_pager_starts_is_for_the_pager(broken: Path, tmp_path: Path) -> None:
+    press = at_audit_event("subprocess.Popen", "signal.raise_signal(signal.SIGINT)")
+    path = f"{CHECKOUT}:{customised(tmp_path / 'customised', press)}"
+    shown = on_terminal("findings", "--root", broken, SYSTEMD_PAGER=MARK, PYTHONPATH=path)
+    assert shown.code == 0
+    assert "paged:" in shown.text
 
 
 def test_where_no_pager_is_found_it_is_printed(broken: Path) -> None:
