@@ -150,8 +150,13 @@ def _load_again(options: Namespace) -> Exit:
 
 
 def _found_true(before: Loaded) -> bool:
-    """As `_is_true`; the journal is told where it is not."""
-    true = _is_true(before)
+    """Whether it can be told, and is so, that what a load depends on is as it was; where not, the
+    journal is told.
+    """
+    try:
+        true = not is_stale(HERE, before)
+    except CtlError:
+        true = False  # sysfs is changing at this moment, or says what it should not
     if not true:
         _tell_journal(before)
     return true
@@ -239,14 +244,6 @@ def _load(
         if not must_go:
             raise
         raise _given_up(error) from error
-
-
-def _is_true(loaded: Loaded) -> bool:
-    """Whether it can be told, and is so, that what a load depends on is as it was."""
-    try:
-        return not is_stale(HERE, loaded)
-    except CtlError:
-        return False  # sysfs is changing at this moment, or says what it should not
 
 
 def _loaded(way: Way, asked: Request) -> Loaded:

@@ -10,7 +10,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import IO, Any
 
@@ -52,16 +52,16 @@ def run_ctl(
     *arguments: str | Path,
     user: bool = False,
     stderr: int | IO[bytes] = subprocess.PIPE,
-    more: Path | None = None,
+    wrapper: Sequence[str] = (),
+    python_path: str = str(CHECKOUT),
 ) -> Done:
-    """Run kexecprepctl to its end on the machine of the tree, as root or without rights; `more` is
-    a folder of modules that Python finds there, too.
+    """Run kexecprepctl, started by `wrapper`, to its end on the machine of the tree, as root or
+    without rights.
     """
     program = [*(SETPRIV if user else ()), sys.executable, "-m", "kexecprepd.ctl"]
-    folders = [str(each) for each in (modules() if user else CHECKOUT, more) if each]
     return subprocess.run(
-        on_machine(tree, *program, *map(str, arguments)),
-        env={**environment, "PYTHONPATH": os.pathsep.join(folders)},
+        on_machine(tree, *wrapper, *program, *map(str, arguments)),
+        env={**environment, "PYTHONPATH": str(modules()) if user else python_path},
         cwd="/" if user else CHECKOUT,
         stdout=subprocess.PIPE,
         stderr=stderr,

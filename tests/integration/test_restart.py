@@ -64,6 +64,7 @@ def test_a_change_while_it_was_down_is_told_at_start(
         assert client.wait_for(MAP_CHANGED) == [(2, before["Sha256"], ["memmap"])]
         after = client.get_all()
         assert after["Generation"] == 2
+        assert after["SnapshotTimestamp"] != before["SnapshotTimestamp"]
         assert after["SnapshotTimestampMonotonic"] > before["SnapshotTimestampMonotonic"]
         assert "Discarded the cache: sysfs has changed since (memmap)" in daemon.stderr
     with running(top, tree, bus.environment) as daemon:

@@ -146,13 +146,13 @@ def test_a_key_that_is_pressed_as_the_loader_starts_is_not_lost(
 ) -> None:
     # Of others that run asks something before, a key may end all.
     press = 'arguments[0] == "sleep" and signal.raise_signal(signal.SIGINT)'
-    folder = customised(top / "customised", at_audit_event("os.posix_spawn", press))
+    path = customised(top / "customised", at_audit_event("os.posix_spawn", press))
     ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
     screen, ours = pty.openpty()
     try:
         done = subprocess.run(
             ["setsid", "--ctty", *on_machine(machine, *ctl, "sleep", "30")],
-            env={**bus.environment, "PYTHONPATH": f"{CHECKOUT}:{folder}"},
+            env={**bus.environment, "PYTHONPATH": path},
             stdin=ours,
             timeout=DEADLINE,
         )
@@ -165,46 +165,30 @@ def test_a_key_that_is_pressed_as_the_loader_starts_is_not_lost(
 def test_a_signal_that_is_ignored_here_still_reaches_a_loader_that_wants_it(
     machine: Path, daemon: Daemon, bus: PrivateBus
 ) -> None:
-    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
     loader = f"""
 import os, signal
 signal.signal(signal.SIGHUP, lambda *_: os._exit(3))
 os.kill(os.getppid(), signal.SIGHUP)
 signal.sigtimedwait([], {DEADLINE})
 """
-    done = subprocess.run(
-        on_machine(machine, "nohup", *ctl, sys.executable, "-c", loader),
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        timeout=DEADLINE,
-    )
-    assert done.returncode == 3
+    run = ("run", sys.executable, "-c", loader)
+    assert run_ctl(machine, bus.environment, *run, wrapper=["nohup"]).returncode == 3
 
 
 def test_its_status_is_not_lost_where_the_ends_of_children_are_ignored(
     machine: Path, daemon: Daemon, bus: PrivateBus
 ) -> None:
-    ctl = (sys.executable, "-m", "kexecprepd.ctl", "run")
-    done = subprocess.run(
-        on_machine(machine, "env", "--ignore-signal=CHLD", *ctl, "sh", "-c", "exit 7"),
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        timeout=DEADLINE,
-    )
-    assert (done.returncode, done.stderr) == (7, b"")
+    ignoring = ["env", "--ignore-signal=CHLD"]
+    run = ("run", "sh", "-c", "exit 7")
+    done = run_ctl(machine, bus.environment, *run, wrapper=ignoring)
+    assert (done.returncode, done.stderr) == (7, "")
 
 
 def test_what_nohup_has_it_ignore_the_loader_ignores(
     machine: Path, daemon: Daemon, bus: PrivateBus
 ) -> None:
-    ctl = ("nohup", sys.executable, "-m", "kexecprepd.ctl", "run")
-    done = subprocess.run(
-        on_machine(machine, *ctl, "sh", "-c", "kill -HUP $PPID; kill -HUP $$; echo still here"),
-        env={**bus.environment, "PYTHONPATH": str(CHECKOUT)},
-        capture_output=True,
-        text=True,
-        timeout=DEADLINE,
-    )
+    run = ("run", "sh", "-c", "kill -HUP $PPID; kill -HUP $$; echo still here")
+    done = run_ctl(machine, bus.environment, *run, wrapper=["nohup"])
     assert (done.returncode, done.stdout) == (0, "still here\n")
 
 

@@ -215,9 +215,9 @@ def test_memory_that_changes_while_its_files_are_read_is_not_passed_over(
         f"if arguments[0] == {loaded.request.kernel.path!r} and os.path.exists({before!r}): "
         f"os.rename({before!r}, {plugged!r})"
     )
-    folder = customised(top / "customised", at_audit_event("open", plug))
+    path = customised(top / "customised", at_audit_event("open", plug))
 
-    done = run_ctl(machine, bus.environment, "load", "--again", more=folder)
+    done = run_ctl(machine, bus.environment, "load", "--again", python_path=path)
 
     assert "The kernel refused it" in refusal(done)
 

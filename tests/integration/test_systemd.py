@@ -13,7 +13,7 @@ from gi.repository import GLib
 
 from kexecprepd.wire.names import BUS_NAME
 from tests.support.customised import customised
-from tests.support.daemon import CHECKOUT, Daemon, run_to_end, running, started
+from tests.support.daemon import Daemon, run_to_end, running, started
 from tests.support.private_bus import OPEN_POLICY, PrivateBus, private_bus
 from tests.support.recordings import set_region, write
 
@@ -203,8 +203,7 @@ def test_it_can_be_stopped_while_it_waits_for_its_name(
     bus: PrivateBus, top: Path, tree: Path
 ) -> None:
     program = STOPPED_AS_IT_ASKS.format(pid=bus.process.pid)
-    folder = customised(top / "customised", program)
-    environment = {**bus.environment, "PYTHONPATH": f"{CHECKOUT}:{folder}"}
+    environment = {**bus.environment, "PYTHONPATH": customised(top / "customised", program)}
     try:
         status, _ = run_to_end(top, tree, environment)
     finally:

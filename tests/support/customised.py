@@ -1,14 +1,17 @@
 # SPDX-License-Identifier: LGPL-2.1-or-later
 """Has a Python program do something more at a moment that no test could hit from outside."""
 
+import os
 from pathlib import Path
 
+from .daemon import CHECKOUT
 
-def customised(folder: Path, program: str) -> Path:
-    """A folder for PYTHONPATH, with which Python runs `program` before all else."""
+
+def customised(folder: Path, program: str) -> str:
+    """PYTHONPATH with which Python finds the checkout, and runs `program` before all else."""
     folder.mkdir()
     (folder / "sitecustomize.py").write_text(program)
-    return folder
+    return f"{CHECKOUT}{os.pathsep}{folder}"
 
 
 def at_audit_event(event: str, statement: str) -> str:

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.customised import at_audit_event, customised
-from tests.support.daemon import CHECKOUT
 from tests.support.kernels import bzimage
 from tests.support.notify_socket import DEADLINE
 from tests.support.recordings import EFI, set_region, write
@@ -142,8 +141,7 @@ def test_the_exit_code_is_the_command_s_and_not_the_pager_s(broken: Path) -> Non
 
 def test_ctrl_c_as_the_pager_starts_is_for_the_pager(broken: Path, tmp_path: Path) -> None:
     press = f"arguments[0] == {MARK.split()[0]!r} and signal.raise_signal(signal.SIGINT)"
-    folder = customised(tmp_path / "customised", at_audit_event("subprocess.Popen", press))
-    path = f"{CHECKOUT}:{folder}"
+    path = customised(tmp_path / "customised", at_audit_event("subprocess.Popen", press))
     shown = on_terminal("findings", "--root", broken, SYSTEMD_PAGER=MARK, PYTHONPATH=path)
     assert shown.code == 0
     assert "paged:" in shown.text

@@ -155,6 +155,7 @@ def test_a_stale_kernel_is_not_started(reloading: Guest) -> None:
 
 
 def test_what_cannot_be_loaded_again_is_unloaded_with_an_error(reloading: Guest) -> None:
+    start = cursor_now(reloading, SERVICE)
     reloading.run(["mv", KERNEL, f"{KERNEL}.away"])
     plug(reloading)
     wait_for(lambda: show(reloading, SERVICE)["ActiveState"] == "failed", "it has failed")
@@ -162,6 +163,7 @@ def test_what_cannot_be_loaded_again_is_unloaded_with_an_error(reloading: Guest)
     assert reloading.read_file("/sys/kernel/kexec_loaded") == b"0\n"
     assert reloading.run(["test", "-e", RECORD], check=False).returncode == 1
     assert "has been unloaded" in journal(reloading, SERVICE, "", "--priority=err")
+    assert start != cursor_now(reloading, SERVICE)
     reloading.run(["systemctl", "reset-failed", SERVICE])
     reloading.run(["mv", f"{KERNEL}.away", KERNEL])
 
